@@ -90,7 +90,7 @@ async def test_the_line_is_cut_and_comes_back(world: World) -> None:
             await answered_by(url, "house")
             await until_outages(house, "EgressDown")
             note = await until_event(house, "EgressDown")
-            assert NOBODY in note and "go to other backends" in note
+            assert NOBODY in note and "go to house (tier 3)" in note
         finally:
             world.cloud.start()
         await until_outages(house)

@@ -327,6 +327,10 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
         "routers reach every address at that server's port.",
         "Name the server by its address, or its network in spec.router.egress.cidrs.",
     ),
+    RR.MODEL_RETIRING: Meaning(
+        "Answers of a cloud announce the end of its model (Sunset, Deprecation). It is still asked.",
+        "Name the model's successor before the day in the message.",
+    ),
     RR.PRICE_UNKNOWN: Meaning(
         "Requests to a cloud are counted without a cost, which is neither guessed nor zero: sums leave them out and say so.",
         "Write the provider's price into cloud.price of the backend.",
@@ -369,5 +373,9 @@ ROUTE_POLICY_OUTAGES: Mapping[RO, Meaning] = {
     RO.BACKEND_MODEL_NOT_FOUND: Meaning(
         "A backend does not know the model that the policy asks it for (404). It is passed over for 5 minutes at a time.",
         "Correct the model's name.",
+    ),
+    RO.MODEL_RETIRED: Meaning(
+        "A backend does not know a model any more that has worked, or says that it is retired. It is passed over.",
+        "Name the model's successor.",
     ),
 }

@@ -89,6 +89,7 @@ class Reason(StrEnum):
     UNUSED_BACKEND = "UnusedBackend"  # named by no route
     NAMESPACE_UNREAD = "NamespaceUnread"  # what it says of data zones is not known
     WAY_OUT_OPEN = "WayOutOpen"  # beside the proxy that should be the only one
+    MODEL_RETIRING = "ModelRetiring"  # a cloud's answers announce the end of its model
     PRICE_UNKNOWN = "PriceUnknown"  # of a cloud, by neither the policy nor the release nor its answers
     # LocalShareMet
     LOCAL_SHARE_MET = "LocalShareMet"

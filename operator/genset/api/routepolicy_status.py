@@ -31,6 +31,7 @@ class OutageReason(StrEnum):
     PROVIDER_SUSPENDED = "ProviderSuspended"
     BACKEND_AUTH_FAILED = "BackendAuthFailed"
     BACKEND_MODEL_NOT_FOUND = "BackendModelNotFound"
+    MODEL_RETIRED = "ModelRetired"  # one that worked
 
 
 class Outage(ApiModel):

@@ -26,7 +26,8 @@ class OutageReport:
     """An outage is something that one router sees as down.
 
     `scope`: Cloud, House, Provider or Backend. `backend`: its name, with the breaker's cause; of a Provider's account `backends`
-    names all, each of which is told by itself, too, for operators that know no accounts. `why`: key, denied, unpaid or suspended.
+    names all, each of which is told by itself, too, for operators that know no accounts. `why`: key, denied, unpaid or suspended;
+    of a model that is not known: retired, if it worked before.
     """
 
     scope: str
@@ -36,6 +37,7 @@ class OutageReport:
     cause: str = ""  # auth, model_not_found
     why: str = ""
     backends: tuple[str, ...] = ()
+    ends: str = ""  # RFC 3339; when the model has ended, as its server has told
 
     def to_document(self) -> dict[str, Any]:
         told: dict[str, Any] = {"scope": self.scope, "since": self.since, "detail": self.detail}
@@ -45,6 +47,8 @@ class OutageReport:
             told["why"] = self.why
         if self.backends:
             told["backends"] = list(self.backends)
+        if self.ends:
+            told["ends"] = self.ends
         return told
 
     @classmethod
@@ -52,12 +56,13 @@ class OutageReport:
         told = (text(document.get(name)) for name in ("scope", "since", "detail", "backend", "cause", "why"))
         scope, since, detail, backend, cause, why = told
         backends = tuple(name for name in items(document.get("backends")) if isinstance(name, str))
-        return cls(scope, since, detail, backend, cause, why, backends)
+        return cls(scope, since, detail, backend, cause, why, backends, text(document.get("ends")))
 
 
 @dataclass(frozen=True)
 class ServerReport:
-    """A report is what one router knows of a server elsewhere, by its backend: does it complete?
+    """A report is what one router knows of a server elsewhere, by its backend: does it complete? Of a cloud it is told only when
+    its answers announce the end of its model: `sunset`, `deprecated` (RFC 3339; "": not told).
 
     `status` and `words` are what it said if it refused as an OpenAI API does. 0 and "": no such API has answered, and why
     is not told, so that nobody can look around the network through a resource.
@@ -67,14 +72,19 @@ class ServerReport:
     answers: bool
     status: int = 0
     words: str = ""
+    sunset: str = ""
+    deprecated: str = ""
 
     def to_document(self) -> dict[str, Any]:
-        return {"backend": self.backend, "answers": self.answers, "status": self.status, "words": self.words}
+        told = {"backend": self.backend, "answers": self.answers, "status": self.status, "words": self.words}
+        ends = {"sunset": self.sunset, "deprecated": self.deprecated}
+        return told | ends if self.sunset or self.deprecated else told
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> ServerReport:
-        said = count(document.get("status")), text(document.get("words"))
-        return cls(text(document.get("backend")), document.get("answers") is True, *said)
+        words, sunset, deprecated = (text(document.get(name)) for name in ("words", "sunset", "deprecated"))
+        status = count(document.get("status"))
+        return cls(text(document.get("backend")), document.get("answers") is True, status, words, sunset, deprecated)
 
 
 @dataclass(frozen=True)
@@ -141,7 +151,7 @@ class ConfigReport:
     error: str | None = None
     outages: tuple[OutageReport, ...] = ()
     unknown: frozenset[str] = frozenset()  # scopes of which it cannot tell: never seen up since it started
-    servers: tuple[ServerReport, ...] = ()  # elsewhere, that it has asked
+    servers: tuple[ServerReport, ...] = ()  # elsewhere, that it has asked; clouds whose models end
     drill: DrillReport | None = None  # that is ordered, or was last
     shares: tuple[ShareReport, ...] = ()  # of routes whose local share somebody wants to know
     budgets: tuple[BudgetReport, ...] = ()

@@ -24,6 +24,7 @@ _RESTORED = {
     OutageReason.PROVIDER_SUSPENDED: "ProviderRestored",
     OutageReason.BACKEND_AUTH_FAILED: "BackendRestored",
     OutageReason.BACKEND_MODEL_NOT_FOUND: "BackendRestored",
+    OutageReason.MODEL_RETIRED: "BackendRestored",
 }
 _PROVIDER_HOSTS = {server_of(found.base_url).host for found in PROVIDERS.values() if found.base_url}
 _OF_A_BACKEND = (OutageScope.PROVIDER, OutageScope.BACKEND)
@@ -34,6 +35,8 @@ _REFUSED = {
     "unpaid": "has nothing left to pay with",
     "suspended": "is suspended",
 }
+_RETIRED = "retired"
+_SHOWN, _STAND_INS = 6, 4  # routes, and backends that stand in, that a message names
 _Identity = tuple[OutageScope, str, OutageReason]
 
 
@@ -136,6 +139,10 @@ def _of_router(policy: Outline, outage: OutageReport) -> _Identity | None:
     if outage.scope == OutageScope.HOUSE:
         return OutageScope.HOUSE, "", OutageReason.HOUSE_DOWN
     reason = _CAUSES.get(outage.cause)
+    if reason is OutageReason.BACKEND_MODEL_NOT_FOUND:
+        known = any(one.reason is OutageReason.MODEL_RETIRED and one.backend == outage.backend for one in policy.known)
+        if outage.why == _RETIRED or known:  # a router that has started since does not know that it worked
+            reason = OutageReason.MODEL_RETIRED
     return (OutageScope.BACKEND, outage.backend, reason) if reason and outage.scope == OutageScope.BACKEND else None
 
 
@@ -189,6 +196,12 @@ def _message(
             f"Backend {backend.name} refuses the routers' key: {said} It is asked again each 10 s, or as soon as the "
             f"key changes. {_remedy(backend, told.why)}"
         )
+    if reason is OutageReason.MODEL_RETIRED:
+        ended = f", which ended on {told.ends[:10]} as it has told" if told.ends else ""
+        field = (
+            f"spec.backends[{backend.name}].cloud.model" if backend.cloud else f"ModelDeployment {backend.deployment}"
+        )
+        return f"Backend {backend.name} does not know model {backend.model} any more{ended}: {said} Name its successor in {field}"
     if backend.cloud:
         remedy = f"Correct spec.backends[{backend.name}].cloud.model"
         return f"Backend {backend.name} does not know model {backend.model}: {said} {remedy}"
@@ -226,15 +239,22 @@ def _key_of(backend: BackendOutline) -> str:
 
 
 def _effect(policy: Outline, affected: Collection[str], down: Collection[str]) -> str:
-    """Says what it means for requests: which of the routes that use `affected` have no backend left that is not `down`."""
-    used = policy.routes
-    touched = [name for name, backends in used.items() if not backends.isdisjoint(affected)]
-    stranded = [name for name in touched if used[name].issubset(down)]
-    moved = [name for name in touched if name not in stranded]
-    if not stranded:
-        return f"Requests of {_list('route', moved)} go to other backends." if moved else "No route uses it."
-    also = f", those of {_list('route', moved)} go to others" if moved else ""
-    return f"Requests of {_list('route', stranded)} have no other backend{also}."
+    """Says what it means for requests of the routes that use `affected`: which have no backend left that is not `down`, and where
+    the others go."""
+    moved: dict[str, list[str]] = {}
+    stranded = []
+    for name, tiers in policy.tiers.items():
+        if not any(backend in affected for tier in tiers for backend in tier):
+            continue
+        left = ((number, one) for number, tier in enumerate(tiers, 1) for one in tier if one not in down)
+        if (found := next(left, None)) is None:
+            stranded.append(name)
+        else:
+            moved.setdefault(f"{found[1]} (tier {found[0]})", []).append(name)
+    said = [f"Requests of {_some('route', stranded)} have no other backend"] if stranded else []
+    for stand_in, names in list(moved.items())[:_STAND_INS]:
+        said.append(f"{'those' if said else 'Requests'} of {_some('route', names)} go to {stand_in}")
+    return f"{'; '.join(said)}." if said else "No route uses it."
 
 
 def _restored(policy: Outline, outage: Outage) -> str:
@@ -247,6 +267,12 @@ def _restored(policy: Outline, outage: Outage) -> str:
     if any(backend.name == outage.backend for backend in policy.backends):
         return f"Backend {outage.backend} is asked again; it was passed over since {outage.since}"
     return f"Backend {outage.backend} is no longer part of the policy"
+
+
+def _some(word: str, names: Sequence[str]) -> str:
+    """Enumerates the first few: a remedy is to be read behind them."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return _list(word, names[:_SHOWN]) + more
 
 
 def _list(word: str, names: Sequence[str]) -> str:

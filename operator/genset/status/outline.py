@@ -38,11 +38,11 @@ class BackendOutline:
 class Outline:
     """An outline is of one policy.
 
-    `routes`: the backends of all tiers by name of the route; `known`: the outages of its status.
+    `tiers`: the backends of each tier by name of the route; `known`: the outages of its status.
     """
 
     backends: tuple[BackendOutline, ...]
-    routes: Mapping[str, frozenset[str]]
+    tiers: Mapping[str, tuple[tuple[str, ...], ...]]
     wants_routers: bool
     known: tuple[Outage, ...]
 
@@ -60,14 +60,19 @@ class Outline:
 
     @classmethod
     def _read(cls, spec: Json, known: tuple[Outage, ...]) -> Outline:
-        routes = {
-            _text(route, "name"): frozenset(
-                _text(backend, "name") for tier in _items(route, "tiers") for backend in _items(tier, "backends")
+        tiers = {
+            _text(route, "name"): tuple(
+                tuple(_text(backend, "name") for backend in _items(tier, "backends")) for tier in _items(route, "tiers")
             )
             for route in _items(spec, "routes")
         }
         wants_routers = _object(spec, "router").get("replicas") != 0
-        return cls(tuple(_target(item) for item in _items(spec, "backends")), routes, wants_routers, known)
+        return cls(tuple(_target(item) for item in _items(spec, "backends")), tiers, wants_routers, known)
+
+    @property
+    def routes(self) -> Mapping[str, frozenset[str]]:
+        """Returns the backends of each route, whatever their tier."""
+        return {name: frozenset(one for tier in tiers for one in tier) for name, tiers in self.tiers.items()}
 
     def named(self, side_is_cloud: bool) -> list[str]:
         """Returns the backends of one side."""

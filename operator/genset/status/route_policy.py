@@ -26,7 +26,7 @@ from genset.contracts.router_admin import ConfigReport
 from genset.desired import metadata
 from genset.desired.router import port_of
 from genset.names import SERVICE_PORT, SERVICE_TLS_PORT
-from genset.status import budgets, coverage, local_share, outages, pods, prices, upgrades, warnings
+from genset.status import budgets, coverage, local_share, outages, pods, prices, retiring, upgrades, warnings
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import RoutePolicyObserved
 from genset.status.outline import Outline
@@ -155,7 +155,12 @@ def _url(resource: RoutePolicy) -> str:
 
 def _warnings(resource: RoutePolicy, observed: RoutePolicyObserved) -> list[Problem]:
     unused = observed.unused_problems
-    return [*observed.warnings, *warnings.of_route_policy(resource, unused), *budgets.warnings(resource)]
+    return [
+        *retiring.of_route_policy(resource, observed.heard.values()),
+        *observed.warnings,
+        *warnings.of_route_policy(resource, unused),
+        *budgets.warnings(resource),
+    ]
 
 
 def events(resource: RoutePolicy, new: RoutePolicyStatus, observed: RoutePolicyObserved) -> list[Event]:

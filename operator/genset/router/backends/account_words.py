@@ -1,4 +1,5 @@
-"""Providers say by codes why a key is refused: the key itself is, nobody has paid, or the account is suspended. Pure.
+"""Providers say by codes why a key is refused: the key itself is, nobody has paid, or the account is suspended; and why a model
+is not known. Pure.
 
 Exact words, lower case: OpenAI's and Anthropic's API references, Google's google.rpc.Code and ErrorInfo, LiteLLM's proxy, Groq,
 Moonshot, Alibaba.
@@ -38,6 +39,9 @@ DENIED: Final = frozenset((
     "authentication_error", "permission_error", "permission_denied", "unsupported_country_region_territory", "service_disabled",
     "accessdeniedexception",
 ))  # fmt: skip
+#: What servers say of a model that they had (Groq; Azure; OpenAI).
+_RETIRED: Final = frozenset(("model_decommissioned", "model_deprecated", "model_retired", "modeldeprecated"))
+RETIRED: Final = "retired"  # why a model is not known
 _UNPAID_STATUS: Final = (402, 412, 429)  # a 429 is an account's only if its code or words say so (`machine.classify`)
 
 
@@ -53,3 +57,9 @@ def why_refused(failure: Failure) -> Why:
 
 def _spent(codes: frozenset[str]) -> bool:
     return any(code.endswith("_spend_limit_reached") for code in codes)
+
+
+def why_unknown(failure: Failure, *, worked: bool) -> str:
+    """Returns why a model is not known: `retired` if the server says so, or if it `worked` before; "" if nobody knows."""
+    codes = codes_of(error_of(failure.body)) if failure.body else frozenset()
+    return RETIRED if worked or not codes.isdisjoint(_RETIRED) else ""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from genset.contracts.router_admin import ServerReport
-from genset.router.backends.account_words import why_refused
+from genset.router.backends.account_words import why_refused, why_unknown
 from genset.router.backends.breaker import HARD_DOWN_AUTH_SECONDS, HARD_DOWN_MODEL_SECONDS, PATH_DOWN_SECONDS, Cause
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.outcomes import Failure
@@ -69,6 +69,8 @@ class Standing:
         seconds = DOWN_SECONDS.get(cause, 0.0) or failure.retry_after or LIMITED_SECONDS
         in_form = bool(refusal_words(failure.body))
         why = why_refused(failure) if cause is Cause.AUTH else ""
+        if cause is Cause.MODEL:
+            why = why_unknown(failure, worked=met_on in self.suspicion.paths)
         self.refusals.mark(Refusal(cause, met_on, path, now, now + seconds, failure.detail, in_form=in_form, why=why))
         self._tell()
 

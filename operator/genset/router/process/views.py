@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
 
-from genset.contracts.router_admin import ConfigReport, DemandReport, ShareReport
+from genset.contracts.router_admin import ConfigReport, DemandReport, ServerReport, ShareReport
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Breaker
 from genset.router.backends.endpoint import Endpoint
 from genset.router.process.parts import Parts
+from genset.times import rfc3339
 
 
 def config_report(parts: Parts) -> ConfigReport:
@@ -32,10 +33,19 @@ def config_report(parts: Parts) -> ConfigReport:
         outages=tuple(parts.outages.told()),
         unknown=frozenset(parts.outages.unknown()),
         budgets=parts.shared.budgets.reports() if parts.shared.budgets is not None else (),
-        servers=tuple(server for backend in _backends(parts) if (server := backend.standing.server) is not None),
+        servers=tuple(_servers(parts)),
         drill=parts.drills.report,
         shares=tuple(ShareReport(route, *share.counted(now)) for route, share in shares.items()),
     )
+
+
+def _servers(parts: Parts) -> Iterator[ServerReport]:
+    for backend in _backends(parts):
+        if (server := backend.standing.server) is not None:
+            yield server
+        elif (ends := backend.learned.retirement) is not None and not backend.local:
+            sunset, deprecated = (rfc3339(at) if at is not None else "" for at in (ends.sunset, ends.deprecated_at))
+            yield ServerReport(backend.name, answers=True, sunset=sunset, deprecated=deprecated)
 
 
 def demand_report(parts: Parts) -> DemandReport:

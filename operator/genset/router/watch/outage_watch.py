@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from genset.contracts.router_admin import OutageReport
 from genset.router.backends.account import Accounts
-from genset.router.backends.account_words import why_refused
+from genset.router.backends.account_words import RETIRED, why_refused
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Cause
 from genset.router.backends.outage import PROBE_SECONDS, CloudSwitch, HouseSwitch, Scope, Switch
@@ -112,7 +112,9 @@ class OutageWatch:
                 yield OutageReport(Scope.PROVIDER, since, failure.detail, why=why, backends=names)
         for backend, refusal in self._refused():
             since = self._since(refusal.since)
-            yield OutageReport(Scope.BACKEND, since, refusal.detail, backend.name, refusal.cause, refusal.why)
+            ends = backend.learned.retirement
+            at = rfc3339(ends.sunset) if ends is not None and ends.sunset is not None and refusal.why == RETIRED else ""
+            yield OutageReport(Scope.BACKEND, since, refusal.detail, backend.name, refusal.cause, refusal.why, ends=at)
 
     def told(self) -> Iterator[OutageReport]:
         """Yields what of it the operator is told: of a server that a user chose, no refusal that is not in OpenAI's form.

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Any, Final
 
 from genset.router.backends.outcomes import Failure, Outcome
+from genset.router.backends.retirement import DEPRECATION, SUNSET
 from genset.router.dialects.base import Dialect
 from genset.router.dialects.openai.aggregate import UNKNOWN_FORM, CannotRebuildError
 from genset.router.dialects.openai.in_band import INSIDE
@@ -96,6 +97,8 @@ class Reply(Listener):
         self.headers = headers
         if b"content-encoding" in headers:
             self.coded = not is_plain(headers[b"content-encoding"])
+        if SUNSET in headers or DEPRECATION in headers:
+            self._handler.backend.learned.ends(headers)
         if 200 <= status < 300:
             self._handler.machine.head()
             self._begins(self._handler.request.spoken.dialect)
