@@ -68,11 +68,16 @@ def docs() -> Files:
     }
 
 
+def dashboards() -> Files:
+    return script("tools/dashboards.py").files()
+
+
 KINDS: dict[str, Callable[[], Files]] = {
     "crds": crds,
     "chart": chart,
     "manifests": manifests,
     "docs": docs,
+    "dashboards": dashboards,
 }  # in this order: one feeds the next
 
 

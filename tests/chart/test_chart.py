@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -377,3 +378,18 @@ def test_notes_tell_the_next_command(plane: ControlPlane) -> None:
     document = yaml.safe_load("\n".join(line[2:] for line in manifest.splitlines()))
     text = yaml.safe_dump({**document, "metadata": {**document["metadata"], "namespace": "models"}})
     assert "created" in plane.kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text)
+
+
+def test_dashboards_are_config_maps_that_a_sidecar_finds() -> None:
+    def made(values: Object) -> list[Object]:
+        return [item for item in render(values) if item["metadata"]["name"].startswith("genset-dashboard-")]
+
+    assert made({}) == []
+    wanted = {"enabled": True, "labels": {"find": "me"}, "annotations": {"grafana_folder": "genset"}}
+    found = made({"metrics": {"dashboards": wanted}})
+    assert [item["metadata"]["name"].rpartition("-")[2] for item in found] == ["continuity", "cost", "fleet", "routes"]
+    for item in found:
+        assert item["metadata"]["labels"]["find"] == "me"
+        assert item["metadata"]["annotations"] == {"grafana_folder": "genset"}
+        ((name, text),) = item["data"].items()
+        assert f"{json.loads(text)['uid']}.json" == name, "Grafana keeps links to a dashboard whose uid stays"
