@@ -11,7 +11,7 @@ import pytest
 from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import ScriptedUpstream
-from testbed.upstream.steps import Answer
+from testbed.upstream.steps import Answer, Silence
 
 DEAD = "http://127.0.0.1:1/v1"
 
@@ -205,3 +205,145 @@ async def test_a_configuration_that_names_the_router_itself_is_refused(tmp_path:
         assert router.config_error is not None and "this router itself" in router.config_error
     finally:
         await router.__aexit__()
+
+
+# One deadline
+
+
+async def sites_in_a_ring(tmp_path: Path, dead: ScriptedUpstream, count: int, seconds: float) -> list[RunningRouter]:
+    """Makes sites whose houses say nothing, and which ask each other then: each the next one, and so around."""
+    sites = [await site(tmp_path, f"site{number}") for number in range(count)]
+    for number, router in enumerate(sites):
+        others = [sites[(number + step) % count] for step in range(1, count)]
+        failover = {"maxAttempts": 4, "firstTokenSeconds": 0.2, "totalSeconds": seconds}
+        elsewhere = [{**cloud(f"{other.url}/v1", f"site-{at}"), "model": "counting"} for at, other in enumerate(others)]
+        router.write({**config(house(dead.url), *elsewhere, failover=failover, generation=2)})
+        assert await router.router.reload(), router.config_error
+    return sites
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_requests_of_sites_whose_houses_are_down_end_in_time(tmp_path: Path, count: int, stream: bool) -> None:
+    async with ScriptedUpstream(default=Silence()) as dead:
+        sites = await sites_in_a_ring(tmp_path, dead, count, seconds=1.5)
+        try:
+            began = asyncio.get_running_loop().time()
+            answers = await asyncio.gather(*(router.ask(chat(stream=stream)) for router in sites for _ in range(10)))
+            took = asyncio.get_running_loop().time() - began
+            assert {answer.status for answer in answers} <= {504, 508, 502}, {answer.status for answer in answers}
+            assert took < 1.5 + 1.0, f"they took {took:.1f} s"
+            for router in sites:
+                await until(lambda r=router: not r.exchanges, 1.0)
+        finally:
+            for router in sites:
+                await router.__aexit__()
+
+
+async def test_a_site_is_told_how_much_time_is_left(tmp_path: Path) -> None:
+    async with ScriptedUpstream(default=Silence()) as dead, ScriptedUpstream(default=Answer()) as far:
+        router = await site(tmp_path, "one")
+        elsewhere = {**cloud(far.base_url, "far"), "model": "counting"}
+        failover = {"firstTokenSeconds": 0.5, "totalSeconds": 20}
+        router.write(config(house(dead.url), elsewhere, failover=failover, generation=2))
+        try:
+            assert await router.router.reload(), router.config_error
+            for given, most in (({}, 20.0), ({"x-genset-timeout": "9"}, 9.0), ({"x-genset-deadline": "7.5"}, 7.5)):
+                assert (await router.ask(chat(), headers=given)).complete
+                told = float(far.requests[-1].headers["x-genset-deadline"])
+                assert most - 3.0 < told <= most - 0.5, (given, told)
+        finally:
+            await router.__aexit__()
+
+
+async def test_a_site_ends_a_request_whose_sender_it_cannot_hear_any_more(tmp_path: Path) -> None:
+    """A way between sites that lost the end of a connection: only the deadline tells the other site that nobody waits."""
+    async with ScriptedUpstream(default=Silence()) as dead:
+        far = await RunningRouter(folder(tmp_path, "far"), config(house(dead.url))).__aenter__()
+        kept: list[asyncio.StreamWriter] = []
+
+        async def deaf(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+            _, onward = await asyncio.open_connection("127.0.0.1", far.router.listen_port)
+            kept.append(onward)
+            while data := await reader.read(65536):
+                onward.write(data)
+
+        server = await asyncio.start_server(deaf, "127.0.0.1", 0)
+        near = await site(tmp_path, "near")
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        elsewhere = {**cloud(url, "far"), "model": "counting"}
+        near.write(config(house(DEAD), elsewhere, failover={"totalSeconds": 1.0}, generation=2))
+        try:
+            assert await near.router.reload(), near.config_error
+            answer = await near.ask(chat(stream=False))
+            assert answer.status == 504 and answer.headers["x-genset-error"] == "router_deadline"
+            await until(lambda: not far.exchanges, 1.5)
+        finally:
+            server.close()
+            for writer in kept:
+                writer.close()
+            await near.__aexit__()
+            await far.__aexit__()
+
+
+async def test_a_forged_deadline_costs_only_its_sender(tmp_path: Path) -> None:
+    async with (
+        ScriptedUpstream(default=Answer()) as far,
+        RunningRouter(tmp_path, config(cloud(far.base_url))) as router,
+    ):
+        for value in ("0", "-3", "-inf"):
+            answer = await router.ask(chat(), headers={"x-genset-deadline": value})
+            assert answer.status == 504 and answer.headers["x-genset-error"] == "router_deadline", value
+        assert not far.requests, "nobody was asked"
+        for value in ("nan", "inf", "1e300", "soon", "7 s", "", "9" * 400):
+            assert (await router.ask(chat(), headers={"x-genset-deadline": value})).complete, value
+            assert float(far.requests[-1].headers["x-genset-deadline"]) <= 600
+        assert (await router.state("cloud"))["breaker"]["state"] == "closed"
+
+
+async def test_a_site_that_runs_out_of_our_time_is_no_broken_one(tmp_path: Path) -> None:
+    """Callers in a hurry: the other site had a moment, and says so before we do."""
+    async with ScriptedUpstream(default=Silence()) as dead:
+        far = await RunningRouter(folder(tmp_path, "far"), config(house(dead.url))).__aenter__()
+        near = await site(tmp_path, "near")
+        try:
+            await point(near, far)
+            for _ in range(12):
+                answer = await near.ask(chat(stream=False), headers={"x-genset-timeout": "0.3"})
+                assert answer.status == 504 and answer.headers["x-genset-error"] == "router_deadline", answer
+                assert "site-0:out_of_time" in answer.headers["x-genset-attempts"]
+            assert (await near.state("site-0"))["breaker"]["state"] == "closed"
+        finally:
+            await near.__aexit__()
+            await far.__aexit__()
+
+
+async def test_a_site_that_has_time_enough_and_never_answers_is_a_broken_one(tmp_path: Path) -> None:
+    async with ScriptedUpstream(default=Silence()) as dead:
+        far = await RunningRouter(folder(tmp_path, "far"), config(house(dead.url))).__aenter__()
+        near = await site(tmp_path, "near")
+        elsewhere = {**cloud(f"{far.url}/v1", "site-0"), "model": "counting"}
+        near.write(config(house(DEAD), elsewhere, failover={"totalSeconds": 0.5}, generation=2))
+        try:
+            assert await near.router.reload(), near.config_error
+            for _ in range(3):
+                answer = await near.ask(chat(stream=False))
+                assert answer.status == 504 and "site-0:too_late" in answer.headers["x-genset-attempts"], answer
+        finally:
+            await near.__aexit__()
+            await far.__aexit__()
+
+
+async def test_a_site_whose_own_time_is_shorter_is_not_the_last_one_asked(tmp_path: Path) -> None:
+    async with ScriptedUpstream(default=Silence()) as dead, ScriptedUpstream(default=Answer()) as other:
+        far = await RunningRouter(
+            folder(tmp_path, "far"), config(house(dead.url), failover={"totalSeconds": 0.3})
+        ).__aenter__()
+        near = await site(tmp_path, "near")
+        try:
+            await point(near, far, other)
+            answer = await near.ask(chat(stream=False))
+            assert answer.status == 200 and answer.headers["x-genset-backend"] == "site-1", answer
+        finally:
+            await near.__aexit__()
+            await far.__aexit__()

@@ -32,6 +32,7 @@ CLIENT = {
 }  # fmt: skip
 ALWAYS = {
     "host", "content-type", "content-length", "accept", "accept-encoding", "user-agent", "x-request-id", "x-genset-hops",
+    "x-genset-deadline",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from genset.router.backends.credentials import Credentials
 from genset.router.backends.outcomes import Mark, Next, Outcome
 from genset.router.backends.target import Target
 from genset.router.errors import ConfigRejected
+from genset.router.http.request import deadline_line, patience
 from genset.router.machine.classify import classify
 from genset.router.process.reload import check
 from genset.router.providers import PROVIDERS
@@ -122,6 +123,31 @@ def test_who_is_told_which_sites_a_request_has_passed(provider: str, url: str, t
 def test_the_service_of_the_same_name_elsewhere_is_another_router() -> None:
     content = RouterConfig.model_validate(config(cloud("http://assistant-router.models/v1", "far")))
     check(content, ("0.0.0.0", 8080), 0, {})  # no pod: a laptop that reaches into a cluster
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 60.0),
+        ({b"x-genset-deadline": b"12.5"}, 12.5),
+        ({b"x-genset-deadline": b"12.5", b"x-genset-timeout": b"3"}, 3.0),
+        ({b"x-genset-deadline": b"2", b"x-genset-timeout": b"30"}, 2.0),
+        ({b"x-genset-deadline": b"0"}, 0.0),
+        ({b"x-genset-deadline": b"-7"}, 0.0),
+        ({b"x-genset-timeout": b"-7"}, 60.0),
+        ({b"x-genset-deadline": b"nan"}, 60.0),
+        ({b"x-genset-deadline": b"inf", b"x-genset-timeout": b"inf"}, 60.0),
+        ({b"x-genset-deadline": b"tomorrow"}, 60.0),
+    ],
+)
+def test_how_long_a_request_may_take(headers: dict[bytes, bytes], seconds: float) -> None:
+    assert patience(headers, 60.0) == seconds
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1e6))
+def test_a_deadline_only_gets_shorter_on_its_way(left: float, total: float) -> None:
+    _, _, told = deadline_line(left).strip().partition(b": ")
+    assert patience({b"x-genset-deadline": told}, total) <= min(left + 0.001, total)
 
 
 def address_of_this_machine() -> str:

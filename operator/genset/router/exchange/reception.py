@@ -34,7 +34,7 @@ from genset.router.http import bodies
 from genset.router.http import trace_context as context
 from genset.router.http.downstream import ClientConnection
 from genset.router.http.multipart import NoFormError, form_of
-from genset.router.http.request import DEADLINE_HEADER, Request, patience
+from genset.router.http.request import Request, patience
 from genset.router.http.request_id import request_id
 from genset.router.http.rewritten import rewrite
 from genset.router.machine.facts import Facts
@@ -356,7 +356,7 @@ class Reception:
         facts = Facts(
             plan.candidates,
             route.failover,
-            record.received + patience(request.headers.get(DEADLINE_HEADER), route.failover.total_seconds),
+            record.received + patience(request.headers, route.failover.total_seconds),
             streams=record.stream,
             input_tokens=tokens,
             random=self._chance,

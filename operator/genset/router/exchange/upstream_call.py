@@ -101,7 +101,8 @@ class UpstreamCall:
         shared = self._shared
         try:
             site = shared.configured.site
-            text, reader, splice = handler.request.prepare(candidate.backend, endpoint, site)
+            left = handler.machine.deadline - shared.now()
+            text, reader, splice = handler.request.prepare(candidate.backend, endpoint, site, left)
         except NoTokenError as problem:
             handler.failed(Failure(Outcome.UNAVAILABLE, f"was not asked: the router has no token for it ({problem})"))
             return

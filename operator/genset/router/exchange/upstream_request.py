@@ -27,7 +27,7 @@ from genset.router.exchange.payload import body_for, bound_names, form_for, head
 from genset.router.exchange.spoken import Spoken
 from genset.router.http.bodies import again
 from genset.router.http.multipart import form_of
-from genset.router.http.request import Request
+from genset.router.http.request import Request, deadline_line
 from genset.router.machine.added_fields import (
     PREFILL,
     STREAM,
@@ -124,12 +124,13 @@ class UpstreamRequest:
     # An attempt
 
     def prepare(
-        self, backend: Backend, endpoint: Endpoint, site: bytes
+        self, backend: Backend, endpoint: Endpoint, site: bytes, left: float
     ) -> tuple[bytes, StreamReader | None, Splice | None]:
         """Returns what goes to the endpoint (head and body), who reads the stream that it was asked for, and what joins a
         continuation to what the client has.
 
-        `site` names this router to others. Raises Unsendable, Untranslatable, or NoTokenError.
+        `site` names this router to others, which are told that `left` seconds are left. Raises Unsendable, Untranslatable,
+        or NoTokenError.
         """
         request = parsed = self._tree = self._json  # kept until it is sent
         raw = self._request.body
@@ -166,7 +167,7 @@ class UpstreamRequest:
             fitting = self._with_fitting_limit(request, backend)
             if fitting is not request:
                 request, raw = fitting, b""
-        text = self._written(request, raw, backend, endpoint, site, left_out, streamed=reader is not None)
+        text = self._written(request, raw, backend, endpoint, (site, left), left_out, streamed=reader is not None)
         self._tree = None
         return text, reader, splice
 
@@ -176,7 +177,7 @@ class UpstreamRequest:
         raw: bytes,
         backend: Backend,
         endpoint: Endpoint,
-        site: bytes,
+        others: tuple[bytes, float],
         left_out: Collection[str],
         *,
         streamed: bool,
@@ -185,7 +186,8 @@ class UpstreamRequest:
         headers = client.headers
         more = b""
         if target.may_be_router:
-            more = header_for(headers.get(HOPS_HEADER), site) + self._machine.facts.zones_line
+            site, left = others
+            more = header_for(headers.get(HOPS_HEADER), site) + deadline_line(left) + self._machine.facts.zones_line
         if target.identity is not None:
             more += target.identity.line()
         if api.form:

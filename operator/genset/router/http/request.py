@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import isnan
 from typing import Final
 
 from genset.router.access.consumer import Consumer
@@ -90,18 +92,35 @@ def head_without_offers(method: bytes, url: bytes, headers: dict[bytes, bytes]) 
     return b"%b %b HTTP/1.1\r\n%b\r\n" % (method, url, b"".join(lines))
 
 
-DEADLINE_HEADER: Final = b"x-genset-timeout"  # seconds that the client is willing to wait
+TIMEOUT_HEADER: Final = b"x-genset-timeout"  # seconds that the client is willing to wait
+DEADLINE_HEADER: Final = b"x-genset-deadline"  # seconds that another site's router has left for the request
 
 
-def patience(header: bytes | None, total: float) -> float:
-    """Returns how many seconds a request may take: as many as the client names, but no more than the route's `total`."""
-    if header is None:
-        return total
+def patience(headers: Mapping[bytes, bytes], total: float) -> float:
+    """Returns how many seconds a request may take: no more than the client, the site that sent it, and the route's `total` say.
+
+    Seconds, and no moment: clocks of sites differ. What makes no sense is as if it were not there; a site that has no time
+    left has 0, upon which nobody is asked.
+    """
+    if DEADLINE_HEADER in headers and (left := _seconds(headers[DEADLINE_HEADER])) is not None:
+        total = min(max(left, 0.0), total)
+    if TIMEOUT_HEADER in headers and (wanted := _seconds(headers[TIMEOUT_HEADER])) is not None and wanted > 0:
+        total = min(wanted, total)
+    return total
+
+
+def deadline_line(left: float) -> bytes:
+    """Returns the header line that tells another site's router how many seconds are left."""
+    return b"%b: %.3f\r\n" % (DEADLINE_HEADER, max(left, 0.0))
+
+
+def _seconds(header: bytes) -> float | None:
+    """Returns a number of seconds; None if it is none."""
     try:
-        wanted = float(header)
+        found = float(header)
     except ValueError:
-        return total
-    return min(wanted, total) if wanted > 0 else total
+        return None
+    return None if isnan(found) else found
 
 
 PATH_CHARACTERS: Final = 128

@@ -80,6 +80,7 @@ _LIMITED: Final = frozenset((
 #: A known server's words for these count before its code, which may have many reasons (OpenRouter's 402 and 403).
 _ABOUT_THIS_REQUEST: Final = (Outcome.DENIED, Outcome.CONTENT_FILTER)
 _LOOP: Final = "router_loop"  # another router's word
+_LATE: Final = b"router_deadline"  # likewise
 _ERROR_HEADER: Final = b"x-genset-error"
 _HAS_NOTHING_OF_THE_KIND: Final = (501, 505)  # whatever the request
 _BY_NAME: Final = {outcome.value: outcome for outcome in Outcome}
@@ -110,6 +111,11 @@ def classify(
         400 if status >= 500 and outcome is Outcome.UNSUPPORTED and status not in _HAS_NOTHING_OF_THE_KIND else status
     )
     return Failure(outcome, f"answered {status}", shown, retry_after, body, _words_of(found))
+
+
+def ran_out_of_time(status: int, headers: dict[bytes, bytes]) -> bool:
+    """Returns whether another site's router says that the request's time was over."""
+    return status == 504 and headers.get(_ERROR_HEADER) == _LATE
 
 
 def classify_in_band(found: dict[str, Any], detail: str, model: str = "") -> Failure:

@@ -45,6 +45,9 @@ from genset.router.machine.patience import Patience
 from genset.router.machine.testimony import Testimony
 from genset.router.machine.trail import Step
 
+LAST_SECONDS: Final = (
+    1.0  # before the deadline, in which another site that runs out of time had no more than we gave it
+)
 PATIENCE_SHARE: Final = 0.5  # of a route's time, after which a backend should have begun whoever asks
 
 
@@ -263,6 +266,13 @@ class RequestMachine:
         return self.streams and self.candidates.current().candidate.backend.deadlines.is_slow(
             waited, facts.input_tokens
         )
+
+    def out_of_time(self, failure: Failure, now: float) -> Failure:
+        """Returns the failure of another site whose time was over: if ours is, too, it had what we gave it, and is to blame
+        only if that was enough."""
+        if now < self.facts.deadline - LAST_SECONDS:
+            return failure
+        return Failure(Outcome.TOO_LATE if self._is_slow(now) else Outcome.OUT_OF_TIME, failure.detail)
 
     def finish_over(self, now: float) -> bool:
         """Returns whether a finished answer has been waited for long enough: only its usage can be missing."""

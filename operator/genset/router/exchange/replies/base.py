@@ -17,7 +17,13 @@ from genset.router.dialects.openai.whole_answer import CUT, NO_OBJECT, fault_of,
 from genset.router.exchange.handler import ReplyHandler
 from genset.router.http.codings import CodingError, Decoder, UnknownCodingError, is_plain
 from genset.router.http.upstream import Listener
-from genset.router.machine.classify import ERROR_BODY_BYTES, WORDS_CHARACTERS, classify, classify_in_band
+from genset.router.machine.classify import (
+    ERROR_BODY_BYTES,
+    WORDS_CHARACTERS,
+    classify,
+    classify_in_band,
+    ran_out_of_time,
+)
 from genset.router.machine.decisions import Phase
 
 SMALL_ANSWER_BYTES: Final = 16 * 1024  # up to here it does not count among what is held for clients
@@ -258,16 +264,17 @@ class Reply(Listener):
         handler = self._handler
         now, target = handler.shared.now(), handler.backend.target
         body, dialect = b"".join(self._collected), handler.request.spoken.dialect
-        handler.refused(
-            classify(
-                self.status,
-                self.headers,
-                body if dialect is None else dialect.error(self.status, body),
-                target.model,
-                wall=handler.shared.wall(),
-                may_wait=handler.machine.may_wait(now),
-            )
+        failure = classify(
+            self.status,
+            self.headers,
+            body if dialect is None else dialect.error(self.status, body),
+            target.model,
+            wall=handler.shared.wall(),
+            may_wait=handler.machine.may_wait(now),
         )
+        if ran_out_of_time(self.status, self.headers):
+            failure = handler.machine.out_of_time(failure, now)
+        handler.refused(failure)
 
     def _refused_inside(self, error: dict[str, Any], detail: str) -> None:
         """An error inside a 200, before the first token, is treated as one with a status."""
