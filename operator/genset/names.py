@@ -53,6 +53,7 @@ ANNOTATION_DESIRED_HASH = (
 ANNOTATION_TEMPLATE_HASH = f"{GROUP}/template-hash"  # on Deployments of release 0.1.0, which reads it after a rollback
 ANNOTATION_PODS = f"{GROUP}/pods"  # which release has made the pods, and of what (desired.kept)
 ANNOTATION_ROLL = f"{GROUP}/roll"  # on both resources, by users, and on their pods: another value makes these new
+ANNOTATION_DRILL = f"{GROUP}/drill"  # on policies, by users: a drill to run now, NAME.WORD; another word asks anew
 ANNOTATION_OPERATOR = f"{GROUP}/operator"  # NAMESPACE/NAME of the Lease of the operator that wrote a child last
 ANNOTATION_CONFIG_HASH = (
     f"{GROUP}/config-hash"  # on running router pods: makes the kubelet refresh the mounted volume at once

@@ -179,6 +179,17 @@ CASES: dict[str, tuple[list[Object], list[Object]]] = {
             ),
         ],
     ),
+    "a drill that was not passed for too long": (
+        [condition("1x60", "RoutePolicy", "assistant", condition="ProofStale", status="True", reason="ProofTooOld")],
+        [
+            alert("GensetProofStale", 10),
+            alert(
+                "GensetProofStale",
+                20,
+                told("warning", **POLICY, condition="ProofStale", status="True", reason="ProofTooOld"),
+            ),
+        ],
+    ),
     "weights": (
         [
             condition("1x400", "ModelDeployment", "small", condition="WeightsReady", status="False", reason="DiskFull"),

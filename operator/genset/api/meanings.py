@@ -50,6 +50,7 @@ ROUTE_POLICY_CONDITIONS: Mapping[RC, str] = {
     RC.WARNINGS: _DOES_NOTHING,
     RC.UPGRADE_PENDING: _UPGRADE,
     RC.PRICES_KNOWN: "False: nobody knows what a cloud costs. The condition is absent otherwise.",
+    RC.PROOF_STALE: "True: a drill was not passed for longer than its maxAgeDays. The condition is absent without drills.",
     RC.LOCAL_SHARE_MET: "No route is below its localShare.target. The condition is absent if no route has one.",
     RC.COVERED: "Each single loss leaves every route somebody who answers, as far as status.coverage can tell. The condition is "
     "absent unless continuity.required.",
@@ -346,6 +347,11 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
     RR.LOSS_NOT_SURVIVED: Meaning(
         "A single loss, named in the message, leaves a route nobody who answers.",
         "Give the route a backend that the loss leaves alone, in a later tier; `genset coverage` shows all losses.",
+    ),
+    RR.PROOF_FRESH: Meaning("Every drill was passed within its maxAgeDays, or is not older than that itself."),
+    RR.PROOF_TOO_OLD: Meaning(
+        "A drill, named in the message, was not passed for longer than its maxAgeDays: nobody knows that it would be today.",
+        "Look at status.drills for what its last run says, and run it: `genset drill run`.",
     ),
     RR.IN_USE: _IN_USE,
     RR.WAITS_ITS_TURN: _TURN,

@@ -22,6 +22,7 @@ from genset.api.budgets import BUDGET_RULES, MOST_BUDGETS, BudgetSpec
 from genset.api.children import MetadataTemplate
 from genset.api.continuity import Continuity
 from genset.api.data_zones import DataZones
+from genset.api.drills import DRILL_RULES, MOST_DRILLS, Drill
 from genset.api.egress import Egress
 from genset.api.local_share import LocalShare
 from genset.api.match import Match
@@ -45,6 +46,7 @@ class ConditionType(StrEnum):
     WARNINGS = "Warnings"  # something in the spec does nothing; absent otherwise
     UPGRADE_PENDING = "UpgradePending"  # routers of an earlier release serve on; absent otherwise
     PRICES_KNOWN = "PricesKnown"  # False while nobody knows what a cloud costs; absent otherwise
+    PROOF_STALE = "ProofStale"  # True while a drill was not passed for too long; absent without drills
     LOCAL_SHARE_MET = "LocalShareMet"  # False while a route is below its localShare.target; absent if none has one
     COVERED = "Covered"  # every route survives each single loss; absent unless continuity.required
 
@@ -97,6 +99,9 @@ class Reason(StrEnum):
     # Covered
     EVERY_LOSS_SURVIVED = "EveryLossSurvived"
     LOSS_NOT_SURVIVED = "LossNotSurvived"  # a single loss ends a route
+    # ProofStale
+    PROOF_FRESH = "ProofFresh"
+    PROOF_TOO_OLD = "ProofTooOld"
     # UpgradePending
     IN_USE = "InUse"  # onUpgrade WhenIdle: until nobody is served
     WAITS_ITS_TURN = "WaitsItsTurn"  # another one of the namespace takes the upgrade first
@@ -351,6 +356,7 @@ def _tiers_name_backends(first: int) -> CelRule:
         _zones_have_backends,
     ),
     *BUDGET_RULES,
+    *DRILL_RULES,
 )
 class RoutePolicySpec(ApiModel):
     """Where requests go."""
@@ -390,6 +396,12 @@ class RoutePolicySpec(ApiModel):
     continuity: Continuity | None = Field(
         default=None,
         description="What the policy wants to survive. Default: nothing; status.coverage tells it all the same.",
+    )
+    drills: list[Drill] = Field(
+        default_factory=list,
+        max_length=MOST_DRILLS,
+        description="Exercises that take backends away in peace, from requests of their own. Default: none.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     budgets: list[BudgetSpec] = Field(
         default_factory=list,

@@ -9,6 +9,7 @@ from pydantic import Field
 from genset.api.base import ApiModel, Condition
 from genset.api.budgets import MOST_BUDGETS
 from genset.api.continuity import MOST_ROUTES_TOLD, RouteCoverage
+from genset.api.drills import MOST_DRILLS, DrillStatus
 
 MOST_BACKENDS = 128  # of a policy
 MOST_ROUTES = 256  # of a policy
@@ -118,7 +119,8 @@ class RoutePolicyStatus(ApiModel):
         max_length=16,
         description="Accepted, ResolvedRefs, Programmed, Ready; Stalled when only a person can help; Warnings when "
         "something in the spec does nothing; UpgradePending while routers of an earlier release serve on; PricesKnown "
-        "while nobody knows what a cloud costs; LocalShareMet if a route has a localShare; Covered if continuity.required.",
+        "while nobody knows what a cloud costs; LocalShareMet if a route has a localShare; Covered if continuity.required; "
+        "ProofStale if there are drills.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     url: str = Field(default="", description="Base URL of the router inside the cluster, up to and with /v1.")
@@ -146,6 +148,17 @@ class RoutePolicyStatus(ApiModel):
         max_length=MOST_BACKENDS + 2,
         description="What routers see as down now: the cloud, the house, suspended accounts, backends that refuse them.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    drills: list[DrillStatus] = Field(
+        default_factory=list,
+        max_length=MOST_DRILLS,
+        description="What drills have shown, and when they run next.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    drill_evidence: str = Field(
+        default="",
+        max_length=64,
+        description="Hash of the last drill's records, and of the run before it: what genset drill --verify comes to.",
     )
     local_share: list[RouteShare] = Field(
         default_factory=list,

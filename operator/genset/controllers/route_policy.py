@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets as secrets_of_python
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 
 from genset import desired, kinds, names
 from genset.api.children import OnUpgrade
+from genset.api.drills import DrillStatus
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.api.routepolicy_status import RoutePolicyStatus
@@ -37,7 +39,7 @@ from genset.controllers.session import (
 )
 from genset.controllers.told_shares import ToldShares
 from genset.controllers.upgrades import Permit, UpgradeCandidate, told_upgrade
-from genset.desired import coverage, data_zones, router, router_config
+from genset.desired import coverage, data_zones, drills, router, router_config
 from genset.desired import metadata as child_names
 from genset.desired.config_document import document
 from genset.desired.context import RoutePolicyContext
@@ -62,6 +64,7 @@ PROGRAM_SECONDS = 3.0  # that one reconcile waits for routers to follow
 NUDGE_AGAIN_SECONDS = 1.0  # the kubelet may have refreshed from a cache that did not know the new content yet
 FIRST_LOOK_SECONDS = 1.0  # before another reconcile when routers did not follow; doubles up to ...
 LONGEST_LOOK_SECONDS = 30.0
+_DRILL_SECONDS = 1.0  # between two looks at a drill that runs
 
 Acks = dict[str, ConfigReport | None]
 
@@ -72,13 +75,19 @@ class _Wanted:
 
     config: str
     credentials: str
+    drill: str = ""  # id of the run that is ordered
 
     def is_served(self, ack: ConfigReport | None) -> bool:
-        return ack is not None and (ack.hash, ack.credentials_hash) == (self.config, self.credentials)
+        """Returns whether a router serves this, and runs this drill or none; one that has ended is none."""
+        if ack is None or (ack.hash, ack.credentials_hash) != (self.config, self.credentials):
+            return False
+        if ack.drill is None or (not self.drill and ack.drill.ended):
+            return not self.drill
+        return ack.drill.id == self.drill
 
     @property
     def annotation(self) -> str:
-        return f"{self.config}-{self.credentials}" if self.credentials else self.config
+        return "-".join(part for part in (self.config, self.credentials, self.drill) if part)
 
 
 class RoutePolicyController:
@@ -90,6 +99,7 @@ class RoutePolicyController:
         self._shares = ToldShares(session.metrics.local_share, session.metrics.local_share_target)
         self._coverages = Coverages(session.metrics.coverage)
         self._looks: dict[Key, int] = {}
+        self._life = secrets_of_python.token_hex(4)  # what drills that this operator begins are known by
 
     async def reconcile(self, key: Key) -> float | None:
         """Makes one pass over one resource."""
@@ -115,10 +125,13 @@ class RoutePolicyController:
         context, versions = await self._context(key, resource, live, children)
         problems = refs.check_route_policy(resource, context)
         permit = await self._permit(key, resource, context)
-        context = replace(context, upgrade=permit.now)
+        asked = str((live["metadata"].get("annotations") or {}).get(names.ANNOTATION_DRILL, ""))
+        planned = drills.plan(resource, time.time(), self._life, asked[: drills.ANNOTATION_CHARACTERS])
+        context = replace(context, upgrade=permit.now, drill=planned.order)
         wanted = _Wanted(
             document(resource, context).hash,
             credentials_hash(router_config.credential_files(resource, context)),
+            planned.order.id if planned.order is not None else "",
         )
         objects = desired.route_policy(resource, context)
         applied = await session.applier.reconcile(live, objects, children, prune=not problems)
@@ -130,7 +143,17 @@ class RoutePolicyController:
         deployment = applied.objects.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
         pods, acks, look = await self._program(key, deployment, wanted, applied)
         told = await self._report(
-            live, resource, context, wanted, deployment, pods, acks, problems, applied, told_upgrade(permit, applied)
+            live,
+            resource,
+            context,
+            wanted,
+            deployment,
+            pods,
+            acks,
+            problems,
+            applied,
+            told_upgrade(permit, applied),
+            planned.drills,
         )
         session.upgrades.settled(key, pending=not permit.now, ready=is_ready(told.conditions))
         session.note(live, applied.notes)
@@ -141,6 +164,7 @@ class RoutePolicyController:
         return soonest(
             look,
             permit.again,
+            planned.again if planned.order is None else _DRILL_SECONDS,
             DELETING_SECONDS if applied.deleting else None,
             BLOCKED_SECONDS if applied.problems or is_refused(deployment) else None,
             SANDBOX_SECONDS if any(pod.waits_for_sandbox for pod in pods) else None,
@@ -330,6 +354,7 @@ class RoutePolicyController:
         problems: Sequence[Problem],
         applied: ApplyResult,
         upgrade: Upgrade | None,
+        drilled: tuple[DrillStatus, ...],
     ) -> RoutePolicyStatus:
         session, metadata = self._session, resource.metadata
         key = Key(names.ROUTE_POLICY, metadata.namespace, metadata.name)
@@ -337,6 +362,7 @@ class RoutePolicyController:
         known = servers.probes(resource, context.deployments, heard.values(), wanted.config)
         self._tell_servers(key, session.servers.heard(key, known))
         observed = RoutePolicyObserved(
+            drills=drilled,
             deployment=deployment,
             pods=pods,
             acknowledgements=acks,

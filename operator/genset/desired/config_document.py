@@ -15,8 +15,8 @@ from genset.contracts.router_config import RouterConfig, config_hash
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext
 
-#: What of a context shapes pods alone, or holds what was made.
-_BESIDE = frozenset({"running", "bearer", "operator", "upgrade", "written"})
+#: What of a context shapes pods alone, stands in a file of its own, or holds what was made.
+_BESIDE = frozenset({"running", "bearer", "operator", "upgrade", "written", "drill"})
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genset.api.modeldeployment import ModelDeployment
+from genset.contracts.drill import DrillOrder
 from genset.desired.autoscale import AWAKE, ScalingDecision
 from genset.desired.secrets import UserSecret
 from genset.desired.site import Site
@@ -87,6 +88,7 @@ class RoutePolicyContext:
     router_addresses: tuple[str, ...] = ()  # of the Service of the policy's own routers, once it has some
     fresh_token: bytes = b""  # that nobody can guess; made anew for each pass, and used if none is in use
     from_files: bool = False  # one person writes the policy and runs the router, on a machine of his own
+    drill: DrillOrder | None = None  # that the routers are to run now
     #: What `config_document` has made, with what it was made of: a pass asks three times.
     written: list[Any] = field(default_factory=list, compare=False, repr=False)
 

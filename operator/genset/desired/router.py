@@ -16,6 +16,7 @@ from genset.api.fault import FieldFault
 from genset.api.routepolicy import RoutePolicy
 from genset.api.router import RouterResources
 from genset.api.router_service import RouterService
+from genset.contracts import drill
 from genset.contracts.config_files import CONFIG_MAP_BYTES
 from genset.desired import images, metadata, pod_rules, router_config, scratch
 from genset.desired.access import shares_limits
@@ -92,7 +93,10 @@ def config_map(resource: RoutePolicy, context: RoutePolicyContext) -> Object | N
         return None
     text = files[names.ROUTER_CONFIG_FILE].decode()
     others = {file: base64.b64encode(files[file]).decode() for file in files if file != names.ROUTER_CONFIG_FILE}
-    content: Object = {"data": {names.ROUTER_CONFIG_FILE: text}, **({"binaryData": others} if others else {})}
+    data = {names.ROUTER_CONFIG_FILE: text}
+    if context.drill is not None:
+        data[drill.FILE] = context.drill.canonical_json().decode()
+    content: Object = {"data": data, **({"binaryData": others} if others else {})}
     return metadata.router_child(resource, kinds.CONFIG_MAP, metadata.router_config(resource.metadata.name), **content)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from genset.api.drills import DrillStatus
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity
 from genset.contracts.puller import DownloadProgress
@@ -98,6 +99,7 @@ class RoutePolicyObserved:
     namespace_terminating: bool = False
     upgrade: Upgrade | None = None  # that waits
     data_zones: str = ""  # of desired.data_zones.shown
+    drills: tuple[DrillStatus, ...] = ()  # of desired.drills.plan
 
 
 def template_key(resource: ModelDeployment, deployment: Object | None) -> str:

@@ -22,6 +22,7 @@ from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, S
 from genset.desired.credentials import credential_fault
 from genset.desired.data_zones import faults as zone_faults
 from genset.desired.data_zones import unread
+from genset.desired.drills import faults as drill_faults
 from genset.desired.route_config import country_faults
 from genset.desired.router import faults as router_faults
 from genset.desired.router import size_faults
@@ -150,6 +151,7 @@ def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> li
         ),
         *_invalid(router_faults(resource, context.settings)),
         *_invalid(size_faults(resource, context)),
+        *_invalid(drill_faults(resource)),
         *_invalid(country_faults(resource)),
         *_invalid(jwt_faults(resource, context)),
         *_invalid(budget_faults(resource)),

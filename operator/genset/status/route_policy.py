@@ -9,6 +9,7 @@ Warnings     present, and True, only when something in the spec does nothing
 UpgradePending  present, and True, only while routers of an earlier release, or of other settings, serve on
 PricesKnown  present, and False, only while nobody knows what a cloud costs
 LocalShareMet  present only if a route has a localShare; False while the house gives less
+ProofStale   present only if the policy has drills; True while one was not passed for too long
 Covered      present only if continuity.required; False while a single loss ends a route
 
 Backends that resolve are programmed even while others do not. A policy whose routers are at zero on purpose is
@@ -26,7 +27,7 @@ from genset.contracts.router_admin import ConfigReport
 from genset.desired import metadata
 from genset.desired.router import port_of
 from genset.names import SERVICE_PORT, SERVICE_TLS_PORT
-from genset.status import budgets, coverage, local_share, outages, pods, prices, retiring, upgrades, warnings
+from genset.status import budgets, coverage, drills, local_share, outages, pods, prices, retiring, upgrades, warnings
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import RoutePolicyObserved
 from genset.status.outline import Outline
@@ -60,6 +61,7 @@ _ALARMING = _UNRESOLVED | {
     Reason.REPLICAS_MISSING,
     Reason.LOCAL_SHARE_BELOW,
     Reason.LOSS_NOT_SURVIVED,
+    Reason.PROOF_TOO_OLD,
 }
 
 
@@ -113,11 +115,13 @@ def evaluate(
     outline, name = Outline.of(resource), resource.metadata.name
     down = outages.evaluate(outline, observed.heard, observed.deployments, now)
     shares = local_share.shares(resource, observed.heard.values())
+    drilled = drills.evaluate(resource, observed.drills, observed.heard, now)
     covered = coverage.told(world, outages.passed_over(outline, down))
     only_if_there: tuple[tuple[str, Verdict | None], ...] = (
         (ConditionType.WARNINGS, warnings.verdict(_warnings(resource, observed))),
         (ConditionType.PRICES_KNOWN, prices.verdict(resource)),
         (ConditionType.LOCAL_SHARE_MET, local_share.verdict(resource, shares)),
+        (ConditionType.PROOF_STALE, drills.verdict(resource, drilled, now)),
         (ConditionType.COVERED, coverage.verdict(resource, covered)),
         (
             ConditionType.UPGRADE_PENDING,
@@ -140,6 +144,8 @@ def evaluate(
         house_share=local_share.shown(shares),
         spent=budgets.fullest(spent),
         budgets=spent,
+        drills=drilled,
+        drill_evidence=drills.evidence(resource, drilled, observed.heard),
         outages=down,
         coverage=covered,
     )
@@ -175,6 +181,7 @@ def events(resource: RoutePolicy, new: RoutePolicyStatus, observed: RoutePolicyO
     return [
         *events_of(before, after, _ALARMING),
         *warnings.events(before, warned, told, ConditionType.WARNINGS),
+        *drills.events(resource.status.drills if resource.status else [], new.drills),
         *budgets.events(resource.status.budgets if resource.status else [], new.budgets),
         *outages.events(Outline.of(resource), new.outages),
     ]

@@ -15,6 +15,8 @@ MOST = 14  # about a dozen
 #: Classes with more, and why.
 LARGE = {
     "ModelDeploymentObserved": (15, "the world as far as one resource goes: each is one look at it"),
+    "RoutePolicyObserved": (15, "the same of the other resource"),
+    "RoutePolicyContext": (15, "facts that the shell has read for one pass, each by itself"),
     "Options": (17, "what the command line said, read once and never set again"),
     "Facts": (15, "what a request was when it came, written once and never changed"),
     "Record": (29, "one flat object of what is known of a request; whoever reads it reads most of it"),
@@ -24,7 +26,7 @@ LARGE = {
     "Cloud": (16, "a block of the resource, one attribute for each of its fields"),
     "Settings": (23, "the operator's own, read once and never set again"),
     "RouterConfig": (19, "the document that a router reads, one attribute for each of its blocks"),
-    "RoutePolicyStatus": (15, "a resource's status: each is something that users read"),
+    "RoutePolicyStatus": (17, "a resource's status: each is something that users read"),
     "RouterSpec": (16, "a block of the resource, one attribute for each of its fields"),
     "Shared": (16, "what all requests of a router have in common, one part each"),
     "Session": (15, "what the controllers share, one part each, put together in one place"),

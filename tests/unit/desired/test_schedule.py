@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from genset.api.autoscaling import Autoscaling
 from genset.api.modeldeployment import ModelDeployment
-from genset.desired import schedule
+from genset.cron import last_time, next_time
 from genset.desired.context import ModelDeploymentContext, Settings
 from genset.desired.schedule import ScalingBounds as Bounds
 from genset.desired.schedule import in_force
@@ -97,7 +97,8 @@ def test_looking_back_finds_what_looking_forward_does(cron: str, zone: str, now:
         if moment.timestamp() > now:
             break
         last = moment.timestamp()
-    assert schedule._began(cron, zone, int(now // 60)) == last
+    assert last_time(cron, zone, now) == last
+    assert next_time(cron, zone, now) == moment.timestamp()
 
 
 @pytest.mark.parametrize(
