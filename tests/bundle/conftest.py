@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,3 +49,29 @@ def site(tmp_path: Path, source: RealRegistry) -> Iterator[Site]:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     with small_file_system(tmp_path / "disk", "66m") as place:
         yield place
+
+
+@pytest.fixture
+def containerd(tmp_path: Path) -> Iterator[Path]:
+    """A containerd of its own, without Kubernetes: its socket."""
+    if os.getuid() != 0 or not shutil.which("containerd"):
+        pytest.skip("containerd needs root, and Debian's package")
+    address = tmp_path / "c.sock"
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'version = 2\nroot = "{tmp_path}/root"\nstate = "{tmp_path}/state"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+        f'[grpc]\naddress = "{address}"\n[ttrpc]\naddress = "{tmp_path}/t.sock"\n'
+    )
+    with (tmp_path / "containerd.log").open("wb") as log:
+        process = subprocess.Popen(["containerd", "--config", str(config)], stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 30
+        while subprocess.run(["ctr", "-a", str(address), "version"], capture_output=True).returncode:
+            assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "containerd.log").read_text()[
+                -2000:
+            ]
+            time.sleep(0.05)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=20)

@@ -184,7 +184,11 @@ class _Making:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from failure
                 raise BundleError(f"{file.remote.name}: {failure.message}") from failure
         digest = file.digest or digest_of(target)
-        self._writer.add_file(target, digest)
+        try:
+            self._writer.add_file(target, digest)
+        except BundleError:
+            target.unlink()  # or every further run would meet the same file
+            raise
         if not file.digest:
             self._known[file.key] = digest
             write_synced(self._work / _NOTES, json.dumps(self._known).encode())

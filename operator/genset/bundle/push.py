@@ -150,7 +150,9 @@ class _Repository:
                 answer = self._client.request(method, url, headers={**own, **headers}, content=body() if body else None)
                 if answer.status_code in good:
                     return answer
-                if answer.status_code != 401 or not self._registry.log_in(answer.headers.get("www-authenticate", "")):
+                if answer.status_code != 401 or not self._registry.log_in(
+                    answer.headers.get("www-authenticate", ""), anew=True
+                ):
                     break
         self._registry.check(answer)
         reason = _words(answer)

@@ -122,14 +122,17 @@ class Registry:
             )
         return Manifest(document, digest, str(document.get("mediaType") or media_type), body)
 
-    def log_in(self, challenge: str) -> bool:
-        """Prepares for a second request by what the registry asked for; False if there is nothing to try."""
+    def log_in(self, challenge: str, *, anew: bool = False) -> bool:
+        """Prepares for a second request by what the registry asked for; False if there is nothing to try.
+
+        `anew`: the token may have ended while the request was sent, so that the same challenge is answered once more.
+        """
         scheme, _, rest = challenge.partition(" ")
         if scheme.lower() == "basic" and self._basic and not self._headers:
             self._headers = {"authorization": f"Basic {self._basic}"}
             return True
         parameters = {name.lower(): value for name, value in _PARAMETER.findall(rest)}
-        if scheme.lower() != "bearer" or not parameters.get("realm") or parameters == self._challenge:
+        if scheme.lower() != "bearer" or not parameters.get("realm") or (parameters == self._challenge and not anew):
             return False
         self._take_token(parameters)
         self._challenge = parameters
