@@ -222,6 +222,11 @@ def test_a_node_without_a_registry(site: Site, containerd: Path, tmp_path: Path)
         ModelDeployment.model_validate(resource)
         assert Path(resource["spec"]["source"]["hostPath"]["path"]).read_bytes() == data
         assert "cache" not in resource["spec"]
+    (package,) = (tmp_path / "out").glob("genset-*.tgz")
+    shown = subprocess.run(
+        [str(tools.ensure("helm")["helm"]), "show", "chart", str(package)], capture_output=True, text=True
+    )
+    assert "name: genset" in shown.stdout and str(package) in done.output
     told = yaml.safe_load((tmp_path / "out" / "values.yaml").read_text())
     assert told["allowHostPath"] is True and told["image"]["digest"] == table.images[0].root.digest
 

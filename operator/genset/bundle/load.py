@@ -117,10 +117,21 @@ def _copy(opened: Opened, digest: str, target: Path) -> None:
         ) from error
 
 
-def write(opened: Opened, loaded: Unpacked, folder: Path) -> tuple[Path, Path]:
-    """Writes values and resources, and with --containerd the chart beside them, into a folder. Returns the first two."""
+def write(opened: Opened, loaded: Unpacked, folder: Path) -> tuple[Path, Path, Path | None]:
+    """Writes values, resources and the chart's package into a folder, beside the bundle's own files. Returns the first three.
+
+    The resources as they were before stay in the bundle: nobody should apply them here.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    values, resources = folder / "values.yaml", folder / "resources.yaml"
+    values, resources = folder / "values.yaml", folder / RESOURCES
     values.write_text(yaml.safe_dump(loaded.values, sort_keys=False))
     resources.write_text(yaml.safe_dump_all(loaded.resources, sort_keys=False))
-    return values, resources
+    for name, blob in opened.files.items():
+        if name != RESOURCES:
+            (folder / name).write_bytes(opened.read(blob.digest))
+    chart = opened.table.chart
+    if chart is None:
+        return values, resources, None
+    package = folder / f"{chart.name.rpartition('/')[2].replace(':', '-')}.tgz"
+    package.write_bytes(opened.read(json.loads(opened.read(chart.root.digest))["layers"][0]["digest"]))
+    return values, resources, package

@@ -76,10 +76,10 @@ def age(created: str, now: datetime) -> str:
     return f"{seconds} s"
 
 
-def loaded(written: tuple[Path, Path], found: Unpacked) -> str:
+def loaded(written: tuple[Path, Path, Path | None], found: Unpacked) -> str:
     """Returns what to install now."""
-    values, resources = written
-    chart = found.chart or "genset-VERSION.tgz"
+    values, resources, package = written
+    chart = str(package or "CHART")
     if found.chart:
         chart = f"{found.chart.rpartition(':')[0]} --version {found.chart.rpartition(':')[2]}"
     return "\n".join(
