@@ -72,12 +72,13 @@ class Budget:
     """
 
     __slots__ = (
-        "_by_payer", "_counts", "_fence", "_other_seen", "_payer", "_short", "counts", "elsewhere", "end", "refused", "reserved",
-        "terms", "uncounted",
+        "_base", "_by_payer", "_counts", "_grant", "_other_seen", "_payer", "_short", "counts", "elsewhere", "end",
+        "refused", "reserved", "routers", "terms", "uncounted",
     )  # fmt: skip
 
-    def __init__(self, terms: Terms, wall: float) -> None:
+    def __init__(self, terms: Terms, wall: float, routers: int = 1) -> None:
         self.terms = terms
+        self.routers = routers
         self.refused = 0
         self.uncounted = 0
         self.reserved = 0
@@ -88,14 +89,15 @@ class Budget:
         self._by_payer: dict[str, int] = {}
         self._payer = ""
         self._other_seen = -CONTENDED_SECONDS
-        self._fence: int | None = None  # what this router may have spent until it hears from others again
+        self._grant: int | None = None  # what this router may spend until it hears from others again; None: it is alone
+        self._base = 0  # what it had spent and reserved when it last heard
         self._short = 0  # what was left when that was too little for a usual request
         self.move(wall)
 
-    def take(self, terms: Terms, wall: float) -> None:
+    def take(self, terms: Terms, wall: float, routers: int) -> None:
         """Takes other terms."""
         self.terms = terms
-        self._fence = None
+        self.routers = routers
         self.end = 0
         self.move(wall)
 
@@ -105,8 +107,8 @@ class Budget:
             return
         begin, self.end = window(self.terms.kind, self.terms.time_zone, wall)
         self.counts = self.of(begin)
-        self._fence = None
         self._short = 0
+        self.heard(self.routers)
 
     def of(self, begin: int) -> WindowCounts:
         """Returns the counts of the window that begins then."""
@@ -139,13 +141,14 @@ class Budget:
         if usual > self.left > 0:
             self._short = self.left
 
-    def fence(self, routers: int) -> None:
-        """This router hears of nobody: it keeps to an equal part of what was left when that began."""
-        if self._fence is None:
-            self._fence = self.counts.own + max(0, self.left) // routers
+    def heard(self, routers: int) -> None:
+        """Others have told what they have spent: until they tell it again, each router may spend an equal part of what is left.
 
-    def unfence(self) -> None:
-        self._fence = None
+        Nobody is heard for a while: then it keeps to that part.
+        """
+        self.routers = routers
+        self._grant = max(0, self.left - self.reserved - self.elsewhere) // routers if routers > 1 else None
+        self._base = self.counts.own + self.reserved
 
     def fits(self, want: int, payer: str, now: float, *, unknown: bool = False) -> int:
         """Returns whether somebody may spend about so much more: one of `BudgetRoom`.
@@ -160,13 +163,15 @@ class Budget:
                 self._other_seen = now
             self._payer = payer
         left, held = self.left, self.reserved + self.elsewhere
-        if self._fence is not None:
-            left = min(left, self._fence - self.counts.own)
         if want > left:
             first = left > 0 and not held and (unknown or not self.counts.total)
             return BudgetRoom.YES if first else BudgetRoom.SPENT if not held else BudgetRoom.RESERVED
         if want > left - held:
             return BudgetRoom.RESERVED
+        if self._grant is not None:
+            since = self.counts.own + self.reserved - self._base
+            if since > 0 and since + want > self._grant:
+                return BudgetRoom.RESERVED  # for what others may have spent since they told it
         own = self._by_payer.get(payer, 0)
         if own and 2 * (own + want) > left and now - self._other_seen < CONTENDED_SECONDS:
             return BudgetRoom.RESERVED  # one caller must not hold everything that is left, whatever it asks for

@@ -65,10 +65,10 @@ class BudgetBook:
         for one in config.budgets:
             terms, known = Terms(one), before.get(one.name)
             if known is not None and known.terms.currency == terms.currency:
-                known.take(terms, wall)
+                known.take(terms, wall, config.routers)
                 self._budgets[one.name] = known
             else:
-                self._budgets[one.name] = Budget(terms, wall)
+                self._budgets[one.name] = Budget(terms, wall, config.routers)
 
     @property
     def budgets(self) -> list[Budget]:
@@ -81,7 +81,6 @@ class BudgetBook:
     def purse(self, route: str, consumer: str, team: str, payer: str, ask: Expectation) -> Purse:
         """Returns what a request of this route and consumer may spend. `payer`: who asks, as shares go."""
         found = self.holds(route, consumer, team)
-        self._look(found)
         return Purse(found, payer, ask, self.usual, self._wall)
 
     def holds(self, route: str, consumer: str, team: str) -> tuple[Budget, ...]:
@@ -102,15 +101,6 @@ class BudgetBook:
             for budget in self._budgets.values()
             if budget.terms.holds(route, consumer, team) and any(budget.terms.covers(name) for name in clouds)
         )
-
-    def _look(self, budgets: tuple[Budget, ...]) -> None:
-        """Sets or takes away the bound of budgets that holds while nobody else is heard."""
-        blind = self.is_blind
-        for budget in budgets:
-            if blind:
-                budget.fence(self._routers)
-            else:
-                budget.unfence()
 
     @property
     def is_blind(self) -> bool:
@@ -158,6 +148,12 @@ class BudgetBook:
     def heard_ledger(self) -> None:
         """The ledger has told what it knows."""
         self._heard_ledger = self._now()
+        self.renew()
+
+    def renew(self) -> None:
+        """Others were heard: this router may spend its part of what is left."""
+        for budget in self.budgets:
+            budget.heard(self._routers)
 
     def tell(self) -> list[dict[str, Any]]:
         """Returns everything that is known of the windows of now, for other routers and for the next life of this one."""
@@ -197,6 +193,8 @@ class BudgetBook:
             del self._reserved[router]
         for name, budget in self._budgets.items():
             budget.reserved_elsewhere(sum(held.get(name, 0) for _, held in self._reserved.values()))
+        if heard >= self._routers - 1:
+            self.renew()
 
     # What is shown
 

@@ -22,7 +22,10 @@ def refusal(backend: str, budget: Budget, wall: float, *, waits: bool) -> ErrorA
     name, terms = budget.terms.name, budget.terms
     told = f"budget {name} ({terms.told_amount} {terms.currency} {_EACH[terms.kind]})"
     if waits:
-        words = f"what is left of {told} is reserved by requests in work: backend {backend} was not asked; try again in a moment"
+        words = (
+            f"what is left of {told} is reserved by requests in work, here or at other routers: backend {backend} was not asked; "
+            "try again in a moment"
+        )
         return error("policy_budget_spent", words, retry_after=RESERVED_SECONDS)
     again = max(1, min(LONGEST_SECONDS, math.ceil(budget.end - wall)))
     words = (

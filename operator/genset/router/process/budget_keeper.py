@@ -42,6 +42,7 @@ class BudgetKeeper:
         if self.book is None:
             self.book = self._made
             self._remember(self._read())
+            self._made.renew()
         return self.book
 
     async def keep(self) -> None:

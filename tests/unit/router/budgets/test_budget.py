@@ -90,22 +90,36 @@ def test_it_is_short_if_less_is_left_than_requests_usually_cost() -> None:
     assert not budget.is_spent, "one that was refused was larger than others"
     budget.falls_short(2 * UNIT)
     assert budget.is_spent
-    budget.take(Terms(BudgetConfig.model_validate(told("20"))), BEGIN)
+    budget.take(Terms(BudgetConfig.model_validate(told("20"))), BEGIN, 1)
     assert not budget.is_spent and budget.percent == 45
 
 
-def test_whoever_hears_nobody_keeps_to_its_part_of_what_was_left() -> None:
-    budget = made()
+def test_until_others_are_heard_again_a_router_spends_its_part_of_what_was_left() -> None:
+    budget = Budget(made().terms, BEGIN, routers=3)
     budget.counts.hear("other", 4 * UNIT)
-    budget.fence(3)
-    assert budget.fits(2 * UNIT, "me", 0.0) == YES
-    budget.counts.add(2 * UNIT)
-    budget.fence(3)  # it does not move while the silence lasts
-    assert budget.fits(UNIT, "me", 0.0) == SPENT
-    budget.unfence()
-    assert budget.fits(4 * UNIT, "me", 0.0) == YES
-    budget.fence(3)
-    assert budget.fits(UNIT, "me", 0.0) == YES and budget.fits(2 * UNIT, "me", 0.0) == SPENT
+    budget.heard(3)  # six are left, of which two are this router's
+    assert budget.fits(5 * UNIT, "me", 0.0) == YES, "one request may be larger than the part"
+    for _ in range(2):
+        assert budget.fits(UNIT, "me", 0.0) == YES
+        budget.reserve(UNIT, "me")
+        budget.release(UNIT, "me")
+        budget.counts.add(UNIT)
+    assert budget.fits(UNIT, "me", 0.0) == RESERVED
+    budget.heard(3)
+    assert budget.fits(UNIT, "me", 0.0) == YES
+    budget.counts.add(UNIT)
+    assert (budget.fits(UNIT // 3, "me", 0.0), budget.fits(UNIT, "me", 0.0)) == (YES, RESERVED)
+    budget.heard(1)
+    assert budget.fits(3 * UNIT, "me", 0.0) == YES
+
+
+def test_a_reservation_that_is_given_back_may_be_taken_again() -> None:
+    budget = Budget(made().terms, BEGIN, routers=2)
+    for _ in range(5):
+        assert budget.fits(4 * UNIT, "me", 0.0) == YES
+        budget.reserve(4 * UNIT, "me")
+        assert budget.fits(2 * UNIT, "me", 0.0) == RESERVED
+        budget.release(4 * UNIT, "me")
 
 
 def test_a_window_ends_and_a_clock_that_was_wrong_comes_back() -> None:
