@@ -143,18 +143,18 @@ def _warned(resource: RoutePolicy, budget: BudgetSpec) -> Iterator[Problem]:
             unknown.append(backend.name)
         elif (price is None or price.currency != budget.currency) and not (tells and budget.currency == _DOLLARS):
             others.append(f"{backend.name} ({price.currency if price is not None else _DOLLARS})")
-    never = " so that it can never act;" if len(others) + len(unknown) == len(held) else ""
+    never = ", so that it can never act" if len(others) + len(unknown) == len(held) else ""
     if others:
         yield Problem(
             Reason.WITHOUT_EFFECT,
             f"{field} counts {budget.currency} alone, because nothing is converted: what goes to "
-            f"{', '.join(others)} is not in it;{never} make another budget in that currency",
+            f"{', '.join(others)} is not in it{never}; make another budget in that currency",
             f"{field}.currency",
         )
     if unknown:
         yield Problem(
             Reason.PRICE_UNKNOWN,
-            f"{field} does not count what goes to {', '.join(unknown)}, because nobody knows what it costs;{never} write it into "
+            f"{field} does not count what goes to {', '.join(unknown)}, because nobody knows what it costs{never}; write it into "
             "cloud.price; once the budget is spent, it is not asked either",
             field,
         )
