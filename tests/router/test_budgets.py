@@ -106,7 +106,7 @@ async def test_nothing_stays_reserved_whatever_becomes_of_requests(tmp_path: Pat
             await asyncio.gather(*(router.ask(chat(stream=at % 2 == 0)) for at in range(8)))
             assert not router.exchanges and reserved(router) == 0
             book = router.router.shared.budgets
-            assert book is not None and all(not one._by_payer for one in book.budgets)
+            assert book is not None and all(not one.payers.count for one in book.budgets)
 
 
 async def test_many_at_once_do_not_spend_more_than_there_is(tmp_path: Path) -> None:

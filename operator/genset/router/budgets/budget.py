@@ -7,15 +7,13 @@ from typing import Final, final
 from genset.contracts.budget_config import BudgetConfig
 from genset.pricing.money import counted
 from genset.router.budgets.counts import WindowCounts
+from genset.router.budgets.payers import Payers
 from genset.windows import window
 
 HOUSE_ONLY: Final = "HouseOnly"
 NEXT_TIER: Final = "NextTier"
 REFUSE: Final = "Refuse"
 KEPT_WINDOWS: Final = 3  # of which counts are kept: a clock that was wrong may come back
-CONTENDED_SECONDS: Final = (
-    60.0  # after another caller was seen, in which none may reserve more than half of what is left
-)
 
 
 @final
@@ -72,8 +70,8 @@ class Budget:
     """
 
     __slots__ = (
-        "_base", "_by_payer", "_counts", "_grant", "_other_seen", "_payer", "_short", "counts", "elsewhere", "end",
-        "refused", "reserved", "routers", "terms", "uncounted",
+        "_base", "_counts", "_grant", "_short", "counts", "elsewhere", "end", "payers", "refused", "reserved", "routers",
+        "terms", "uncounted",
     )  # fmt: skip
 
     def __init__(self, terms: Terms, wall: float, routers: int = 1) -> None:
@@ -86,9 +84,7 @@ class Budget:
         self.end = 0
         self.counts = WindowCounts(0)
         self._counts: dict[int, WindowCounts] = {}
-        self._by_payer: dict[str, int] = {}
-        self._payer = ""
-        self._other_seen = -CONTENDED_SECONDS
+        self.payers = Payers()
         self._grant: int | None = None  # what this router may spend until it hears from others again; None: it is alone
         self._base = 0  # what it had spent and reserved when it last heard
         self._short = 0  # what was left when that was too little for a usual request
@@ -158,10 +154,7 @@ class Budget:
         """
         if want <= 0:
             return BudgetRoom.YES
-        if payer != self._payer:
-            if self._payer:
-                self._other_seen = now
-            self._payer = payer
+        self.payers.come(payer, now)
         left, held = self.left, self.reserved + self.elsewhere
         if want > left:
             first = left > 0 and not held and (unknown or not self.counts.total)
@@ -172,23 +165,17 @@ class Budget:
             since = self.counts.own + self.reserved - self._base
             if since > 0 and since + want > self._grant:
                 return BudgetRoom.RESERVED  # for what others may have spent since they told it
-        own = self._by_payer.get(payer, 0)
-        if own and 2 * (own + want) > left and now - self._other_seen < CONTENDED_SECONDS:
-            return BudgetRoom.RESERVED  # one caller must not hold everything that is left, whatever it asks for
-        return BudgetRoom.YES
+        # One caller must not hold everything that is left, whatever it asks for.
+        return BudgetRoom.RESERVED if self.payers.is_greedy(payer, want, left, now) else BudgetRoom.YES
 
     def reserve(self, amount: int, payer: str) -> None:
         self.reserved += amount
-        self._by_payer[payer] = self._by_payer.get(payer, 0) + amount
+        self.payers.reserve(payer, amount)
 
     def release(self, amount: int, payer: str) -> None:
         """Gives back what was reserved."""
         self.reserved -= amount
-        rest = self._by_payer.get(payer, 0) - amount
-        if rest > 0:
-            self._by_payer[payer] = rest
-        else:
-            self._by_payer.pop(payer, None)
+        self.payers.release(payer, amount)
 
     def refuse(self) -> None:
         """WindowCounts a request that it has kept from a backend."""

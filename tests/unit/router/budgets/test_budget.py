@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from genset.contracts.budget_config import BudgetConfig
 from genset.pricing.money import UNIT
-from genset.router.budgets.budget import CONTENDED_SECONDS, Budget, BudgetRoom, Terms
+from genset.router.budgets.budget import Budget, BudgetRoom, Terms
+from genset.router.budgets.payers import CONTENDED_SECONDS
 from tests.support.router.budgets import budget as told
 
 BEGIN = 1_793_491_200  # 2026-11-01 in UTC
