@@ -13,6 +13,7 @@ from genset.ledger import money
 from genset.ledger.report import UsageQuestion
 from genset.times import rfc3339
 from genset.usage.breakeven import EvenLine
+from genset.usage.columns import aligned
 from genset.usage.show import harmless
 
 _UNKNOWN: Final = "-"
@@ -24,14 +25,7 @@ _HEADS: Final = (
 def table(found: Sequence[EvenLine], asked: UsageQuestion) -> str:
     """Returns a line for each model, what the columns mean, and what is not known."""
     lines = [list(_HEADS), *(_cells(line) for line in found)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(_HEADS))]
-    shown = [
-        "  ".join(
-            c.ljust(w) if place == 0 else c.rjust(w) for place, (c, w) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    ]
-    return "\n".join([*(line.rstrip() for line in shown), "", *_notes(found, asked)])
+    return "\n".join([*aligned(lines, 1), "", *_notes(found, asked)])
 
 
 def _cells(line: EvenLine) -> list[str]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from genset.ledger.facts import HOUSE
 from genset.ledger.report import UsageReport
+from genset.usage.columns import aligned
 from genset.usage.show import harmless
 
 KINDS: Final = {"size": "sizeClass", "speed": "speedClass"}  # of classes, and the words that usage is asked by
@@ -76,7 +76,7 @@ def table(report: UsageReport) -> str:
         for time in dict.fromkeys(cell.time for cell in own):
             here = {f"{cell.side} {cell.model_class}": cell for cell in own if cell.time == time}
             lines.append([time, *(_shown(here.get(name)) for _, name in columns)])
-        parts.append("\n".join([f"{words}: share of answers / of tokens", *_aligned(lines)]))
+        parts.append("\n".join([f"{words}: share of answers / of tokens", *aligned(lines, len(heads))]))
     return "\n\n".join(parts)
 
 
@@ -84,11 +84,6 @@ def _shown(cell: ShareCell | None) -> str:
     if cell is None:
         return "-"
     return " / ".join("-" if share is None else f"{share:.1f}%" for share in (cell.of_answers, cell.of_tokens))
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> Iterable[str]:
-    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-    return ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
 COLUMNS: Final = ("kind", "class", "side", "answers", "tokens", "percentOfAnswers", "percentOfTokens")

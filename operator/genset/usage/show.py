@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from genset.contracts.usage import EgressEntry
 from genset.times import rfc3339
+from genset.usage.columns import aligned
 
 COLUMNS = (
     "time", "request", "consumer", "policy", "route", "backend", "zone", "host", "bytesOut", "bytesIn", "inputTokens",
@@ -22,12 +23,12 @@ UNFINISHED = "unfinished"  # no end was written: it runs, or its router was kill
 def table(entries: Sequence[EgressEntry]) -> str:
     """Returns a line for each entry, and the sums."""
     rows = [[column.upper() for column in _SHOWN], *([row(entry)[column] for column in _SHOWN] for entry in entries)]
-    widths = [max(len(line[column]) for line in rows) for column in range(len(_SHOWN))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in rows]
     out, into = sum(entry.bytes_out or 0 for entry in entries), sum(entry.bytes_in or 0 for entry in entries)
     unfinished = sum(entry.ended is None for entry in entries)
     more = f", {unfinished} of them unfinished" if unfinished else ""
-    return "\n".join([*lines, "", f"{len(entries)} attempts{more}; {out} bytes out, {into} bytes in"])
+    return "\n".join(
+        [*aligned(rows, len(_SHOWN)), "", f"{len(entries)} attempts{more}; {out} bytes out, {into} bytes in"]
+    )
 
 
 def lines(entries: Sequence[EgressEntry]) -> str:

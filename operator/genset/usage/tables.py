@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -17,6 +17,7 @@ from genset.ledger.facts import HOUR
 from genset.ledger.report import COUNTS, UsageReport, UsageRow
 from genset.times import rfc3339
 from genset.usage.breakeven import HourPrices
+from genset.usage.columns import aligned
 from genset.usage.show import harmless
 
 #: What a table has for people: heading, and the name in answers.
@@ -53,20 +54,13 @@ def avoided(report: UsageReport, prices: HourPrices) -> str:
 
 def _lines(
     report: UsageReport, heads: Sequence[str], cells: Callable[[Sequence[str], UsageRow], list[str]]
-) -> Iterable[str]:
+) -> list[str]:
     """Returns rows and their sum with aligned columns: words to the left, numbers to the right."""
     by = report.question.by
     lines = [[*(word.upper() for word in by), *heads], *(cells(row.key, row) for row in report.rows)]
     if by:
         lines.append(cells(("total", *[""] * (len(by) - 1)), report.total))
-    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-    words = len(by)
-
-    def shown(line: Sequence[str]) -> str:
-        cells = zip(line, widths, strict=True)
-        return "  ".join(c.ljust(w) if place < words else c.rjust(w) for place, (c, w) in enumerate(cells)).rstrip()
-
-    return map(shown, lines)
+    return aligned(lines, len(by))
 
 
 def notes(report: UsageReport) -> list[str]:
