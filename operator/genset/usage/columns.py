@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def aligned(lines: Sequence[Sequence[str]], left: int) -> list[str]:
-    """Returns a line of text for each line of cells: the first `left` columns, which are words, to the left, others to the right."""
+    """Returns a line of text for each line of cells: the first `left` columns to the left, others to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
 
     def shown(line: Sequence[str]) -> str:

@@ -193,26 +193,33 @@ async def opened(folder: Path, ledger: LedgerProcess, routers: int = 2) -> Async
 
 
 async def play(day: Day, requests: int, clients: int, troubles: list[Trouble], seed: int) -> None:
-    """Has clients send so many requests while troubles come one after the other, spread over the day."""
+    """Has clients send so many requests while troubles come one after the other, spread over the day.
+
+    Once all is well again each kind of request comes once more, so that there is something to compare the last lives by.
+    """
     draw = random.Random(seed)
-    wishes = [*WISHES, *draw.choices(WISHES, k=max(0, requests - len(WISHES)))]
+    wishes = [*WISHES, *draw.choices(WISHES, k=max(0, requests - 2 * len(WISHES)))]
     draw.shuffle(wishes)
     given = 0
 
-    def handed_out() -> Iterator[tuple[int, Wish]]:
+    def handed_out(held: list[Wish]) -> Iterator[tuple[int, Wish]]:
         nonlocal given
-        for number, wish in enumerate(wishes, 1):
-            given = number
-            yield number, wish
+        for wish in held:
+            given += 1
+            yield given, wish
 
-    shared = handed_out()
-    people = [Client(day.urls, random.Random(seed + n), day.whole, day.broken, day.left) for n in range(clients)]
-    running = asyncio.gather(*(one.run(shared) for one in people))
+    def people(held: list[Wish]) -> asyncio.Future[Any]:
+        shared = handed_out(held)
+        them = [Client(day.urls, random.Random(seed + n), day.whole, day.broken, day.left) for n in range(clients)]
+        return asyncio.gather(*(one.run(shared) for one in them))
+
+    running = people(wishes)
     for place, trouble in enumerate(troubles, 1):
-        while given < requests * place // (len(troubles) + 1) and not running.done():
+        while given < len(wishes) * place // (len(troubles) + 1) and not running.done():
             await asyncio.sleep(0.01)
         await trouble()
     await running
+    await people(WISHES)
 
 
 async def kill(day: Day, draw: random.Random) -> None:

@@ -37,7 +37,7 @@ from tests.ledger.test_server import fill
 from tests.support.ledger_process import KEY, LedgerProcess
 from tests.support.postgres import Postgres
 
-REQUESTS = int(os.environ.get("GENSET_DAY_REQUESTS", "500"))
+REQUESTS = int(os.environ.get("GENSET_DAY_REQUESTS", "300"))
 KILLS = int(os.environ.get("GENSET_DAY_KILLS", "4"))
 AWAY_SECONDS = 3.0
 COUNTS = (
