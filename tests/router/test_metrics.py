@@ -223,3 +223,17 @@ async def test_nothing_that_a_client_says_becomes_a_label(tmp_path: Path) -> Non
         text = (await router.admin("/metrics")).body.decode()
     assert word not in text
     assert len(text.splitlines()) == before, "a client can make the number of series grow"
+
+
+async def test_the_load_is_told_by_route_and_the_pace_by_backend(tmp_path: Path) -> None:
+    async with (
+        ScriptedUpstream(default=steps.Answer(interval=0.01)) as local,
+        RunningRouter(tmp_path, config(house(local.base_url))) as router,
+    ):
+        await until(lambda: not router.metrics.load.is_due(router.router.shared.now()), within=5, what="the first look")
+        for _ in range(6):
+            assert (await router.ask(chat())).complete
+        router.metrics.fold()
+        told = (await router.admin("/-/load")).json
+        assert told["routes"]["route"] * told["seconds"] == pytest.approx(60, rel=0.2), "six answers of ten tokens"
+        assert told["backends"]["house"]["answers"] == 6 and 20 < told["backends"]["house"]["tokensPerSecond"] < 200

@@ -37,6 +37,7 @@ class _Proofs:
     uid: str
     template: str
     proven: frozenset[str] = frozenset()  # identities that have answered
+    paces: dict[str, float] = field(default_factory=dict)  # tokens a second, by identity
     probe: CompletionProbe | None = None  # last outcome
     failures: int = 0
     due: float = 0.0  # loop time before which nothing is asked
@@ -105,7 +106,7 @@ class Completions:
         targets: Sequence[_Target],
     ) -> None:
         try:
-            failures = await asyncio.gather(*(self._one(resource, url) for _, url in targets))
+            failures = await asyncio.gather(*(self._one(known, resource, *target) for target in targets))
             proven = {identity for (identity, _), failure in zip(targets, failures, strict=True) if failure is None}
             known.proven |= proven
             failure = next((failure for failure in failures if failure is not None), None)
@@ -118,14 +119,23 @@ class Completions:
         finally:
             known.task = None
 
-    async def _one(self, resource: ModelDeployment, prefix: str) -> str | None:
-        """Returns why one server did not complete; None if it did."""
+    async def _one(self, known: _Proofs, resource: ModelDeployment, identity: str, prefix: str) -> str | None:
+        """Returns why one server did not complete; None if it did. Notes how fast it wrote."""
         engine = engine_of(resource)
         request = _at(engine.completion(resource), prefix)
         answer: ProbeAnswer = await self._session.prober.completion(request)
         if answer.status == 0:
             return f"POST {request.url}: {answer.failure}"
-        return engine.completion_failure(answer.status, answer.body)
+        failure = engine.completion_failure(answer.status, answer.body)
+        if failure is None and (pace := engine.completion_pace(answer.body, answer.seconds)) is not None:
+            known.paces[identity] = pace
+        return failure
+
+    def paces(self, key: Key, pods: Sequence[PodView]) -> dict[str, float]:
+        """Returns how fast pods wrote when they proved themselves, in tokens a second, by name of the pod."""
+        known = self._known.get(key)
+        found = {pod.name: known.paces.get(_identity(pod)) for pod in pods} if known is not None else {}
+        return {name: pace for name, pace in found.items() if pace is not None}
 
     def _of(self, key: Key, resource: ModelDeployment, template: str) -> _Proofs:
         known = self._known.get(key)

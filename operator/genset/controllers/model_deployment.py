@@ -266,6 +266,12 @@ class ModelDeploymentController:
         )
         return observed, None if applied.namespace_terminating else again
 
+    def _paces(self, resource: ModelDeployment, pods: Sequence[PodView]) -> dict[str, float]:
+        """Returns how fast the model writes: each pod when it proved itself, and under "" as routers have seen it."""
+        key = Key(names.MODEL_DEPLOYMENT, resource.metadata.namespace, resource.metadata.name)
+        seen = self._session.servers.loads.pace(key.namespace, key.name)
+        return self._completions.paces(key, pods) | ({"": seen} if seen is not None else {})
+
     @staticmethod
     def _settled(resource: ModelDeployment, deployment: Object | None, decision: ScalingDecision) -> bool:
         """Returns whether groups of pods are as wanted: no watch tells of their counts."""
@@ -306,7 +312,7 @@ class ModelDeploymentController:
             namespace_terminating=applied.namespace_terminating,
         )
         nodes = await session.surroundings.nodes() if room.asks(resource, seen) else None
-        new = status.evaluate(resource, seen, session.now(), nodes)
+        new = status.evaluate(resource, seen, session.now(), nodes, self._paces(resource, seen.pods))
         scaled = scaling.events(resource, new)
         await session.tell(kinds.MODEL_DEPLOYMENT, live, new, (*status.events(resource.status, new), *scaled))
         for _, reason, message in scaled:

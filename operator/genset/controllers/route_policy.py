@@ -23,10 +23,12 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.api.routepolicy_status import RoutePolicyStatus
 from genset.continuity.coverage import World
+from genset.contracts.load import LoadReport
 from genset.contracts.router_admin import ConfigReport
 from genset.contracts.router_config import credentials_hash
 from genset.controllers.coverages import Coverages
 from genset.controllers.keys import Key
+from genset.controllers.loads import loads
 from genset.controllers.outages import OutageBook, is_of
 from genset.controllers.session import (
     BLOCKED_SECONDS,
@@ -378,18 +380,29 @@ class RoutePolicyController:
             namespace_terminating=applied.namespace_terminating,
             upgrade=upgrade,
         )
-        new = status.evaluate(resource, observed, session.now(), self._world(resource, context, pods))
+        reports = await self._loads(key, resource, pods)
+        new = status.evaluate(resource, observed, session.now(), self._world(resource, context, pods, reports))
         self._shares.tell(key, new.local_share)
         self._coverages.tell(key, new.coverage or ())
         events = status.events(resource, new, observed)
         await session.tell(kinds.ROUTE_POLICY, live, new, events)
         return new
 
+    async def _loads(self, key: Key, resource: RoutePolicy, pods: Iterable[PodView]) -> list[LoadReport]:
+        """Returns what routers give, and has ModelDeployments reconciled of whose pace they have news."""
+        session, running = self._session, [pod.address for pod in pods if pod.running]
+        reports = list(await asyncio.gather(*(session.prober.router_load(address) for address in running)))
+        house = {backend.name: backend.deployment.name for backend in resource.spec.backends if backend.deployment}
+        self._tell_servers(key, session.servers.loads.heard(key, reports, house))
+        return reports
+
     @staticmethod
-    def _world(resource: RoutePolicy, context: RoutePolicyContext, pods: Iterable[PodView]) -> World:
+    def _world(
+        resource: RoutePolicy, context: RoutePolicyContext, pods: Iterable[PodView], reports: Iterable[LoadReport]
+    ) -> World:
         config, files = document(resource, context).config, router_config.credential_files(resource, context)
         nodes = [pod.node for pod in pods if pod.ready]
-        return coverage.world(resource, config, files, context.deployments, router_nodes=nodes)
+        return coverage.world(resource, config, files, context.deployments, loads=loads(reports), router_nodes=nodes)
 
     def _tell_servers(self, key: Key, deployments: Iterable[str]) -> None:
         """Has ModelDeployments reconciled whose server routers have news of."""

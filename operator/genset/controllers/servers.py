@@ -8,14 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from genset.controllers.keys import Key
+from genset.controllers.loads import LoadBook
 from genset.status.observed import CompletionProbe
 from genset.status.servers import Probes, together
 
 
 class ServerBook:
-    """The server book knows, by policy, the servers that its routes use and what its routers have met there."""
+    """The server book knows, by policy, the servers that its routes use and what its routers have met there.
+
+    `loads`: what routers have seen of all models' pace.
+    """
 
     def __init__(self) -> None:
+        self.loads = LoadBook()
         self._told: dict[Key, Probes] = {}
 
     def heard(self, policy: Key, probes: Probes) -> set[str]:
@@ -28,6 +33,7 @@ class ServerBook:
 
     def drop(self, policy: Key) -> set[str]:
         """Forgets a policy that is gone. Returns the ModelDeployments that its routes used."""
+        self.loads.drop(policy)
         return set(self._told.pop(policy, {}))
 
     def known(self, namespace: str, deployment: str, policies: Iterable[str]) -> CompletionProbe | None:

@@ -27,6 +27,7 @@ Object = dict[str, Any]  # a Kubernetes object or a part of one: dicts live only
 
 ENDPOINT_REMOVAL_SECONDS = 5  # a leaving pod stays up this long, so that routers and kube-proxy stop choosing it
 STOP_SECONDS = 15  # between the end of draining and SIGKILL: the server closes, the kubelet notices
+PACE_TOKENS = 8  # of the completion that proves that a server serves: enough to see how fast it writes
 COMPLETION_TIMEOUT_SECONDS = 60.0  # one short answer, also on a busy CPU
 SHOWN_CHARACTERS = 200  # of an answer, in the message of a condition
 PROBE_PERIOD_SECONDS = 5
@@ -193,6 +194,10 @@ class Engine(ABC, Generic[AnySettings]):
         """Says what is wrong with the answer to `completion`, for a condition; None if it is a real answer."""
         return answer_failure(status, body)
 
+    def completion_pace(self, body: bytes, seconds: float) -> float | None:
+        """Returns the tokens a second of an answer to `completion`, which took so long; None if it tells too little."""
+        return answer_pace(body, seconds)
+
     def credentials(self, resource: ModelDeployment) -> ServerCredentials:
         """Returns what its server asks for and is known by."""
         return ServerCredentials()
@@ -323,14 +328,33 @@ def worker_args(leader: list[str]) -> list[str]:
     return [*leader[: at + 1], "$(LWS_WORKER_INDEX)", *leader[at + 2 :], "--headless"]
 
 
+def answer_pace(body: bytes, seconds: float) -> float | None:
+    """Returns the tokens a second of an answer: as llama-server has timed it (`timings`), or by its usage and the time it took,
+    which holds the reading of the prompt, too."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return None
+    told = answer.get("timings") if isinstance(answer, dict) else None
+    usage = answer.get("usage") if isinstance(answer, dict) else None
+    if isinstance(told, dict) and _number(told.get("predicted_n")) >= PACE_TOKENS / 2:
+        return _number(told.get("predicted_per_second")) or None
+    made = _number(usage.get("completion_tokens")) if isinstance(usage, dict) else 0.0
+    return made / seconds if made >= PACE_TOKENS / 2 and seconds > 0 else None
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e9 else 0.0
+
+
 def chat_request(base_url: str, model: str) -> CompletionRequest:
-    """Returns a request for one token of chat: the cheapest that runs tokeniser, template, prompt and generation."""
+    """Returns a request for a few tokens of chat, which run tokeniser, template, prompt and generation, and tell its pace."""
     return CompletionRequest(
         f"{base_url}/chat/completions",
         json_body(
             model=model,
             messages=[{"role": "user", "content": "ping"}],
-            max_tokens=1,
+            max_tokens=PACE_TOKENS,
             temperature=0,
             stream=False,
         ),

@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
 
 from genset import names
 from genset.contracts.adapter_list import REPORT_PATH, AdapterReport
+from genset.contracts.load import LOAD_PATH, LoadReport
 from genset.contracts.puller import PROGRESS_PATH, DownloadProgress
 from genset.contracts.reading import parsed
 from genset.contracts.router_admin import CONFIG_PATH, DEMAND_PATH, ConfigReport, DemandReport
@@ -41,6 +43,7 @@ class ProbeAnswer:
     status: int
     body: bytes = b""
     failure: str = ""
+    seconds: float = 0.0  # that a completion took
 
 
 class Prober:
@@ -64,7 +67,9 @@ class Prober:
         """POSTs the engine's own small request to one of our pods."""
         sent = {"Content-Type": "application/json"}
         async with self._completions:
-            return await self._ask("completion", "POST", request.url, request.timeout_seconds, request.body, sent)
+            began = time.monotonic()
+            answer = await self._ask("completion", "POST", request.url, request.timeout_seconds, request.body, sent)
+            return replace(answer, seconds=time.monotonic() - began)
 
     async def router_config(self, pod_ip: str) -> ConfigReport | None:
         """Returns what a router serves; None if it did not answer, or with something else."""
@@ -77,6 +82,12 @@ class Prober:
         url = f"http://{host(pod_ip)}:{names.ROUTER_ADMIN_PORT}{DEMAND_PATH}"
         answer = await self._ask("router_demand", "GET", url, QUICK_SECONDS)
         return DemandReport.from_json(answer.body) if answer.status == 200 else None
+
+    async def router_load(self, pod_ip: str) -> LoadReport:
+        """Returns what a router's routes give, and how fast its backends write; nothing if it did not answer."""
+        url = f"http://{host(pod_ip)}:{names.ROUTER_ADMIN_PORT}{LOAD_PATH}"
+        answer = await self._ask("router_load", "GET", url, QUICK_SECONDS)
+        return LoadReport.from_json(answer.body) if answer.status == 200 else LoadReport()
 
     async def metrics(self, pod_ip: str, port: int, path: str) -> bytes | None:
         """Returns the page of metrics of a pod of ours; None if it did not answer, or with something else."""

@@ -16,7 +16,7 @@ A completion that has not been tried since the operator started leaves a Ready=T
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pydantic.alias_generators import to_camel
@@ -84,9 +84,15 @@ class _View:
 
 
 def evaluate(
-    resource: ModelDeployment, observed: ModelDeploymentObserved, now: str, nodes: room.Nodes = None
+    resource: ModelDeployment,
+    observed: ModelDeploymentObserved,
+    now: str,
+    nodes: room.Nodes = None,
+    paces: Mapping[str, float] | None = None,
 ) -> ModelDeploymentStatus:
     """Returns the whole new status. `nodes`: of the cluster; None while nobody has asked for them (`room.asks`).
+
+    `paces`: tokens a second of one answer, by name of the pod, and under "" as routers have seen it of all of them.
 
     Equal inputs give an equal status; `now` (RFC 3339) is used only if a status flips.
     """
@@ -128,7 +134,7 @@ def evaluate(
         size=size.status(resource, model, old.size),
         # A server elsewhere is one replica: what it costs does not go by pods.
         price=price.status(resource, view.state.replicas if view.managed else 1),
-        capacity=capacity.status(resource, observed),
+        capacity=capacity.status(resource, observed.pods, paces or {}),
     )
 
 

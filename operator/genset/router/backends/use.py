@@ -32,6 +32,13 @@ PER_TOKEN_SECONDS: Final[tuple[float, ...]] = (0.01, 0.025, 0.05, 0.075, 0.1, 0.
 TOKENS: Final[tuple[float, ...]] = tuple(float(4**power) for power in range(14))
 
 
+class WritingPace(NamedTuple):
+    """A writing pace is how many whole answers a backend has streamed, and the sum of the seconds that each took for a token."""
+
+    answers: int
+    seconds: float
+
+
 class BackendLabels(NamedTuple):
     """These labels name the backend that answered. `model` is the one that the backend was configured with."""
 

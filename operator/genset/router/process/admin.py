@@ -14,6 +14,7 @@ from typing import Any
 import httptools
 import orjson
 
+from genset.contracts.load import LOAD_PATH
 from genset.contracts.router_admin import CONFIG_PATH, DEMAND_PATH, LIMITS_PATH
 from genset.contracts.usage import EGRESS_PATH
 from genset.router.access.sharing import NONCE_CHARACTERS
@@ -22,7 +23,7 @@ from genset.router.http.heads import NOSNIFF, reason_phrase
 from genset.router.http.origin import origin_of
 from genset.router.process.options import AdminTimeouts
 from genset.router.process.parts import Parts
-from genset.router.process.views import config_report, demand_report, shown_state
+from genset.router.process.views import config_report, demand_report, load_report, shown_state
 
 REQUEST_BYTES = 16 * 1024  # of a request's head, and of received bytes that are not parsed yet
 SLICE_BYTES = 1024  # parsed at a time: a few requests
@@ -31,6 +32,7 @@ METRICS_SECONDS = 1.0  # between two renderings of /metrics: each takes millisec
 STATE_SECONDS = 0.1  # between two renderings of /-/state
 JSON = b"application/json"
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+_LOAD = LOAD_PATH.encode()
 _CONFIG, _DEMAND, _LIMITS = CONFIG_PATH.encode(), DEMAND_PATH.encode(), LIMITS_PATH.encode()
 _EGRESS = EGRESS_PATH.encode()
 
@@ -103,6 +105,8 @@ class AdminPort:
             return 200, JSON, self.state.body()
         if path == _DEMAND:
             return 200, JSON, demand_report(parts).to_json()
+        if path == _LOAD:
+            return 200, JSON, load_report(parts).to_json()
         if path.startswith(_LIMITS) and len(path) <= len(_LIMITS) + NONCE_CHARACTERS:
             return self._limits(path[len(_LIMITS) :])
         if path == b"/metrics":

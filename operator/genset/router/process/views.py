@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from genset.contracts.load import LoadReport
 from genset.contracts.router_admin import ConfigReport, DemandReport, ServerReport, ShareReport
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Breaker
@@ -54,6 +55,12 @@ def demand_report(parts: Parts) -> DemandReport:
     waiting = Counter(backend.wakes for backend in awaited if backend is not None and backend.wakes is not None)
     wakeable = [backend.wakes for backend in _backends(parts) if backend.wakes]
     return parts.demands.report(parts.shared.now(), parts.began, wakeable, waiting)
+
+
+def load_report(parts: Parts) -> LoadReport:
+    """Returns what routes give, and how fast backends write."""
+    metrics = parts.telemetry.metrics
+    return metrics.load.report(parts.shared.now(), metrics.given, metrics.paces())
 
 
 def shown_state(parts: Parts) -> dict[str, Any]:

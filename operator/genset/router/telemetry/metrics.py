@@ -12,9 +12,10 @@ from genset.contracts.router_config import RouterConfig
 from genset.contracts.usage_records import UNKNOWN
 from genset.data_zones import HOUSE
 from genset.router.backends.histograms import ADDED_SECONDS, BackendNumbers, Histogram
-from genset.router.backends.use import NOBODY, BackendLabels, Use, UseKey
+from genset.router.backends.use import NOBODY, BackendLabels, Use, UseKey, WritingPace
 from genset.router.exchange.record import Record
 from genset.router.exchange.spending import Spending
+from genset.router.telemetry.load import Load
 from genset.router.telemetry.local_share import CountedShare
 
 FOLDED_ANSWERS: Final = 256  # at a time: few enough to stay in the processor's cache
@@ -36,6 +37,8 @@ class Metrics:
         self.cost: defaultdict[tuple[str, str, str, str], int] = defaultdict(int)
         self.unpriced: defaultdict[tuple[str, str], int] = defaultdict(int)  # attempts, by route and backend
         self.avoided: defaultdict[tuple[str, str], int] = defaultdict(int)  # by route and currency
+        self.given: dict[str, int] = {}  # tokens of whole answers, by route
+        self.load = Load()
         self.shares: dict[str, CountedShare] = {}  # by route; of those whose local share somebody wants to know
         self.uses: dict[UseKey, Use] = {}
         self.requests: list[float] = []  # to be folded into `added_request`
@@ -100,6 +103,22 @@ class Metrics:
         key: Any = (route, status, word)  # made once: mypyc takes a typed tuple apart and rebuilds it for each use
         self.other_answers[key] = self.other_answers.get(key, 0) + 1
 
+    def look(self, now: float) -> None:
+        """Looks at the load if it is time; called once a second."""
+        if self.load.is_due(now):
+            self.load.sample(now, self.given, self.paces())
+
+    def paces(self) -> dict[str, WritingPace]:
+        """Returns how fast each backend has written its whole answers, by name."""
+        found: dict[str, WritingPace] = {}
+        for (_, _, labels), use in self.uses.items():
+            if labels.backend:
+                known = found.get(labels.backend, WritingPace(0, 0.0))
+                found[labels.backend] = WritingPace(
+                    known.answers + sum(use.per_token.counts), known.seconds + use.per_token.sum
+                )
+        return found
+
     def answers(self) -> dict[tuple[str, int, str], int]:
         """Returns how many answers there were, by route, status and error word."""
         return {**{(route, 200, ""): count for route, count in self.whole_answers.items()}, **self.other_answers}
@@ -144,6 +163,7 @@ class Metrics:
                     numbers.first_token.observe(first)
             else:
                 numbers.answered()
+                self.given[record.route] = self.given.get(record.route, 0) + completion
                 if self.shares and (share := self.shares.get(record.route)) is not None:
                     share.count(now, house=candidate.zone == HOUSE)
                 if candidate.tier > 0 and machine is not None:
