@@ -69,10 +69,10 @@ def facts(record: UsageRecord) -> Iterator[Fact]:
         is_last = place >= last
         ended = _OUTCOMES.get(record.outcome, 0) if is_last else 0
         asked = record.attempts != ()
-        avoided = money.split(record.avoided) if is_last else (0, 0)
+        cost, avoided = money.believed(attempt.cost), money.believed(record.avoided) if is_last else None
         yield Fact(
             time,
-            _series(record, attempt, avoided=is_last and record.avoided is not None),
+            _series(record, attempt, paid=cost is not None, avoided=avoided is not None),
             (
                 1 if is_last else 0,
                 *(1 if ended == number else 0 for number in (1, 2, 3, 4)),
@@ -80,9 +80,9 @@ def facts(record: UsageRecord) -> Iterator[Fact]:
                 1 if place else 0,
                 *(min(count, MOST_COUNT) for count in _counts(attempt)),
                 1 if attempt.estimated else 0,
-                1 if asked and attempt.price == UNKNOWN and attempt.cost is None else 0,
-                *money.split(attempt.cost),
-                *avoided,
+                1 if asked and cost is None and (attempt.price == UNKNOWN or attempt.cost is not None) else 0,
+                *money.split(cost),
+                *money.split(avoided),
             ),
         )
 
@@ -104,7 +104,7 @@ def _counts(attempt: UsageAttempt) -> tuple[int, ...]:
     )
 
 
-def _series(record: UsageRecord, attempt: UsageAttempt, *, avoided: bool) -> Series:
+def _series(record: UsageRecord, attempt: UsageAttempt, *, paid: bool, avoided: bool) -> Series:
     names = (
         record.policy,
         record.consumer,
@@ -118,7 +118,7 @@ def _series(record: UsageRecord, attempt: UsageAttempt, *, avoided: bool) -> Ser
         attempt.size_class,
         attempt.speed_class,
         record.drill,
-        attempt.currency if attempt.cost is not None else "",
+        attempt.currency if paid else "",
         record.avoided_currency if avoided else "",
     )
     return Series(*(kept_text(name if len(name) <= MOST_CHARACTERS else name[:MOST_CHARACTERS]) for name in names))

@@ -11,17 +11,22 @@ from typing import Final
 
 REST: Final = 10**9  # parts of the rest that are one millionth
 _PLACES: Final = 15
-_MOST_MILLIONTHS: Final = 10**15  # of one record: a billion units, beyond which something is wrong
+MOST_UNITS: Final = 10**9  # of a currency, for one request: beyond it something is wrong
 _EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _CENT: Final = Decimal("0.01")
 
 
+def believed(money: Decimal | None) -> Decimal | None:
+    """Returns an amount; None for one that no request can cost: then nobody knows it, whatever a broken server has told."""
+    return money if money is not None and money.is_finite() and 0 <= money <= MOST_UNITS else None
+
+
 def split(money: Decimal | None) -> tuple[int, int]:
-    """Returns millionths and the rest of an amount; none for what is not known, or no amount that a request can cost."""
-    if money is None or not money.is_finite() or money.adjusted() > _PLACES:
+    """Returns millionths and the rest of an amount; none for what is not known, or not believed."""
+    known = believed(money)
+    if known is None:
         return 0, 0
-    whole, rest = divmod(int(_EXACT.scaleb(money, _PLACES).to_integral_value(ROUND_HALF_EVEN)), REST)
-    return (whole, rest) if 0 <= whole <= _MOST_MILLIONTHS else (0, 0)
+    return divmod(int(_EXACT.scaleb(known, _PLACES).to_integral_value(ROUND_HALF_EVEN)), REST)
 
 
 def joined(millionths: int, rest: int) -> Decimal:

@@ -101,3 +101,14 @@ def test_days_are_the_sums_of_their_hours() -> None:
     add(whole, found, DAY)
     assert days == whole
     assert Counter(slot for slot, _ in sums) == dict.fromkeys(range(50), 1)
+
+
+@pytest.mark.parametrize("cost", ["90000000000", "1E+30", "1000000001"])
+def test_a_cost_that_no_request_has_is_known_to_nobody(cost: str) -> None:
+    """A broken server told 2^53 tokens: the cost was left out of the sum without a word."""
+    absurd = UsageAttempt("b", prompt=2**53, cost=Decimal(cost), currency="USD", price="policy")
+    (fact,) = facts(UsageRecord("i", 1, 1.0, avoided=Decimal(cost), avoided_currency="USD", attempts=(absurd,)))
+    told = dict(zip(MEASURES, fact.measures, strict=True))
+    assert (told["cost"], told["cost_rest"], told["avoided"], told["unpriced"]) == (0, 0, 0, 1)
+    assert (fact.series.currency, fact.series.avoided_currency) == ("", "")
+    assert told["prompt"] == MOST_COUNT
