@@ -12,6 +12,7 @@ import click
 import genset
 
 _VERBS = {
+    "status": "Show models, routes and what needs somebody, on one screen.",
     "operator": "Reconcile ModelDeployments and RoutePolicies in a cluster.",
     "router": "Serve a RoutePolicy: an OpenAI API that fails over.",
     "weights": "Fetch, verify and place model weights (runs in engine pods).",

@@ -86,14 +86,14 @@ def create(
 @_of_a_cluster
 def list_(output: str, kube_context: str | None, namespace: str | None) -> None:
     """List the keys of the Secrets that are labelled for consumers: by their ids, never the keys."""
+    from genset.columns import aligned
+
     found = [key for live in _labelled(_flags(kube_context, namespace)) for key in _listed(live)]
     if output == "json":
         click.echo(json.dumps([key._asdict() for key in found], indent=2, ensure_ascii=False))
         return
     rows = [("SECRET", "ENTRY", "ID", "COMMENT"), *((k.secret, k.entry, k.id, k.fault or k.comment) for k in found)]
-    widths = [max(len(row[at]) for row in rows) for at in range(3)]
-    for row in rows:
-        click.echo("  ".join((*(row[at].ljust(widths[at]) for at in range(3)), row[3])).rstrip())
+    click.echo("\n".join(aligned(rows)))
 
 
 @command.command()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from genset.columns import aligned
 from genset.continuity.coverage import Survival
 
 _HEADS = ("POLICY", "ROUTE", "LOSS OF", "OUTCOME", "TIER", "LACKS", "CAPACITY", "WHY")
@@ -49,11 +50,7 @@ def table(found: Sequence[LossRow]) -> str:
     """Returns a line for each row, under their heads; "" without any."""
     if not found:
         return ""
-    lines = [_HEADS, *map(_cells, found)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADS))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    return "\n".join(aligned([_HEADS, *map(_cells, found)]))
 
 
 def as_json(found: Sequence[LossRow]) -> str:

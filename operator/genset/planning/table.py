@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from genset.columns import aligned
 from genset.planning.engines import engine_for
 from genset.planning.plan import ModelPlan
 from genset.sizing import kv_cache, vllm
@@ -79,8 +80,7 @@ def _memory(plan: ModelPlan) -> Iterator[str]:
 
 def _nodes(plan: ModelPlan) -> list[str]:
     rows = [_HEADINGS, *(_row(one, plan) for one in plan.fits)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = aligned(rows)
     for one, at in zip(plan.fits, range(len(plan.fits), 0, -1), strict=True):
         if one.remedies:
             lines.insert(len(lines) - at + 1, f"  would fit with {_or(one.remedies)}")

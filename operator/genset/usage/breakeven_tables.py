@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
+from genset.columns import aligned
 from genset.ledger import money
 from genset.ledger.report import UsageQuestion
 from genset.times import rfc3339
 from genset.usage.breakeven import EvenLine
-from genset.usage.columns import aligned
 from genset.usage.show import harmless
 
 _UNKNOWN: Final = "-"
@@ -25,7 +25,7 @@ _HEADS: Final = (
 def table(found: Sequence[EvenLine], asked: UsageQuestion) -> str:
     """Returns a line for each model, what the columns mean, and what is not known."""
     lines = [list(_HEADS), *(_cells(line) for line in found)]
-    return "\n".join([*aligned(lines, 1), "", *_notes(found, asked)])
+    return "\n".join([*aligned(lines, words=1), "", *_notes(found, asked)])
 
 
 def _cells(line: EvenLine) -> list[str]:

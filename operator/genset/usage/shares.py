@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from genset.columns import aligned
 from genset.ledger.facts import HOUSE
 from genset.ledger.report import UsageReport
-from genset.usage.columns import aligned
 from genset.usage.show import harmless
 
 KINDS: Final = {"size": "sizeClass", "speed": "speedClass"}  # of classes, and the words that usage is asked by
@@ -76,7 +76,7 @@ def table(report: UsageReport) -> str:
         for time in dict.fromkeys(cell.time for cell in own):
             here = {f"{cell.side} {cell.model_class}": cell for cell in own if cell.time == time}
             lines.append([time, *(_shown(here.get(name)) for _, name in columns)])
-        parts.append("\n".join([f"{words}: share of answers / of tokens", *aligned(lines, len(heads))]))
+        parts.append("\n".join([f"{words}: share of answers / of tokens", *aligned(lines)]))
     return "\n\n".join(parts)
 
 

@@ -8,9 +8,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from genset.columns import aligned
 from genset.contracts.usage import EgressEntry
 from genset.times import rfc3339
-from genset.usage.columns import aligned
 
 COLUMNS = (
     "time", "request", "consumer", "policy", "route", "backend", "zone", "host", "bytesOut", "bytesIn", "inputTokens",
@@ -26,9 +26,7 @@ def table(entries: Sequence[EgressEntry]) -> str:
     out, into = sum(entry.bytes_out or 0 for entry in entries), sum(entry.bytes_in or 0 for entry in entries)
     unfinished = sum(entry.ended is None for entry in entries)
     more = f", {unfinished} of them unfinished" if unfinished else ""
-    return "\n".join(
-        [*aligned(rows, len(_SHOWN)), "", f"{len(entries)} attempts{more}; {out} bytes out, {into} bytes in"]
-    )
+    return "\n".join([*aligned(rows), "", f"{len(entries)} attempts{more}; {out} bytes out, {into} bytes in"])
 
 
 def lines(entries: Sequence[EgressEntry]) -> str:

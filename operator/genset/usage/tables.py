@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from xlsxwriter import Workbook
 
+from genset.columns import aligned
 from genset.ledger import money
 from genset.ledger.facts import HOUR
 from genset.ledger.report import COUNTS, UsageReport, UsageRow
 from genset.times import rfc3339
 from genset.usage.breakeven import HourPrices
-from genset.usage.columns import aligned
 from genset.usage.show import harmless
 
 #: What a table has for people: heading, and the name in answers.
@@ -60,7 +60,7 @@ def _lines(
     lines = [[*(word.upper() for word in by), *heads], *(cells(row.key, row) for row in report.rows)]
     if by:
         lines.append(cells(("total", *[""] * (len(by) - 1)), report.total))
-    return aligned(lines, len(by))
+    return aligned(lines, words=len(by))
 
 
 def notes(report: UsageReport) -> list[str]:

@@ -1,0 +1,24 @@
+"""Tables on a terminal are lines of cells, each column as wide as its widest cell. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def aligned(lines: Sequence[Sequence[str]], *, words: int | None = None) -> list[str]:
+    """Returns the lines with their columns aligned, two blanks between them. All lines have as many cells.
+
+    `words`: so many of the first columns hold words, which begin at the left; the others hold numbers, which end at the right.
+    None: all of them hold words.
+    """
+    if not lines:
+        return []
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    left = len(widths) if words is None else words
+    return [
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
