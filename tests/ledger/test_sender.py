@@ -10,6 +10,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from genset.continuity.drills.evidence import EvidenceReading, checked, run_hash
+from genset.continuity.drills.evidence import document as document_of
+from genset.contracts.drill import DrillPhase
 from genset.contracts.ledger import EGRESS_PATH, token
 from genset.contracts.router_config import LedgerConfig
 from genset.contracts.usage import EgressReading, line
@@ -19,10 +22,11 @@ from genset.router.http import spool as spools
 from genset.router.http.spool import Spool
 from genset.router.process import ledger_sender
 from genset.router.process.ledger_sender import LedgerSender
-from testbed.router import RunningRouter, cloud, config, until
+from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import ScriptedUpstream
 from tests.ledger.test_books import assert_by_hand
+from tests.router.test_drills import ended, give, order
 from tests.support.ledger import Traffic, egress_segment
 from tests.support.ledger_process import EVER, KEY, LedgerProcess
 
@@ -89,6 +93,36 @@ async def test_what_a_router_writes_down_is_at_the_ledger(tmp_path: Path, ledger
     for path in where.iterdir():
         here.add(path.read_bytes())
     assert len(here.found()) == 10 and there.found() == here.found()
+
+
+async def test_evidence_of_drills_is_at_the_ledger(tmp_path: Path, ledger: LedgerProcess) -> None:
+    where = tmp_path / "spool"
+    async with ScriptedUpstream() as far, ScriptedUpstream() as near:
+        document = {
+            **config(cloud(far.base_url), house(near.base_url)),
+            "ledger": {"url": ledger.url, "tokenFile": FILE},
+        }
+        document["usage"] = {"spoolBytes": 1024 * 1024}
+        credentials = {FILE: token(KEY, "models").encode()}
+        async with RunningRouter(tmp_path, document, credentials, spool=where) as router:
+            give(router, order(fault="RateLimited", takes=["house"], id="none-1"))
+            aborted = await ended(router)
+            assert "no route asks first" in aborted.why
+            give(router, order(id="cloud-1", previous=run_hash("", [aborted.evidence])))
+            report = await ended(router, id_="cloud-1")
+            assert report.phase == DrillPhase.PASSED, report
+
+            def read() -> EvidenceReading:
+                found = EvidenceReading("models/assistant")
+                found.add(ledger.read(EGRESS_PATH).content)
+                return found
+
+            await until(lambda: len(read().runs()) == 2, what="both runs at the ledger")
+            head = run_hash(run_hash("", [aborted.evidence]), [report.evidence])
+            found = checked(document_of("models/assistant", read().runs(), head))
+            assert not found.problems and not found.unproved and found.head == head
+            usage_lines = b"".join(path.read_bytes() for path in where.glob("usage-*.log"))
+    assert b'"drill":"cloud"' in usage_lines and b'"request":"drill-cloud-1"' in usage_lines
 
 
 def test_both_are_killed_and_nothing_is_lost_or_doubled(folder: Path, ledger: LedgerProcess) -> None:

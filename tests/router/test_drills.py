@@ -54,9 +54,9 @@ async def told(router: RunningRouter) -> DrillReport | None:
     return report.drill
 
 
-async def ended(router: RunningRouter, within: float = 60.0) -> DrillReport:
+async def ended(router: RunningRouter, within: float = 120.0, id_: str = "") -> DrillReport:
     async with asyncio.timeout(within):
-        while (report := await told(router)) is None or not report.ended:
+        while (report := await told(router)) is None or not report.ended or (id_ and report.id != id_):
             await asyncio.sleep(0.05)
         return report
 

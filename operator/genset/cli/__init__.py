@@ -20,6 +20,7 @@ _VERBS = {
     "plan": "Say what fits which node, and print the resource to apply.",
     "explain": "Say which backends a router would ask for a request, and why not others.",
     "coverage": "Say what each route survives, before anything is lost.",
+    "drill": "Run drills, list what they showed, export and check their evidence.",
     "bundle": "Bring a site without a way out everything in one file.",
     "ledger": "Keep what routers have written down, and look after it.",
     "usage": "Say what was used, by whom, where, and what it cost.",

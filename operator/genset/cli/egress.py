@@ -74,6 +74,7 @@ def command(
       genset egress --admin http://127.0.0.1:9090 -o csv
       genset egress -f /var/spool/genset --consumer invoices --since 7d
     """
+    from genset.contracts.usage import EgressReading
     from genset.usage import egress_books, show, sources
 
     if sum((bool(files), *(one is not None for one in (admin, namespace, ledger, database)))) != 1:
@@ -88,11 +89,11 @@ def command(
     oldest = time.time() - since
     try:
         if ledger is not None and token_file is not None:
-            reading = egress_books.from_url(ledger, token_file.read_text().strip(), oldest)
+            reading = egress_books.from_url(ledger, token_file.read_text().strip(), oldest, EgressReading())
         elif ledger is not None:
-            reading = egress_books.from_cluster(kube_context, ledger, oldest)
+            reading = egress_books.from_cluster(kube_context, ledger, oldest, EgressReading())
         elif database is not None:
-            reading = egress_books.from_database(database, oldest)
+            reading = egress_books.from_database(database, oldest, EgressReading())
         elif namespace is not None:
             reading = sources.from_cluster(kube_context, namespace, policy)
         else:

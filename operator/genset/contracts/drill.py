@@ -19,6 +19,8 @@ from genset.contracts.config_parts import ConfigPart, Label
 from genset.contracts.reading import count, duration, text
 
 FILE: Final = "drill.json"
+PREFIX: Final = "drill-"  # of segments of the spool that evidence is written to
+RUN: Final = "run"  # the kind of line that a router writes when a run has ended
 LONGEST_SECONDS: Final = 600  # of a fault
 MOST_PER_SECOND: Final = 10  # probes of one router
 WORDS: Final = 512  # characters of why a drill has ended

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from genset.api.drills import Drill, DrillCounts, DrillResult, DrillRunning, DrillStatus
 from genset.api.routepolicy import Reason, RoutePolicy
+from genset.continuity.drills.evidence import run_hash
 from genset.continuity.drills.judge import verdict as judged
 from genset.continuity.drills.measure import combined
 from genset.contracts.drill import DrillPhase, DrillReport, ObjectiveConfig
@@ -50,11 +50,6 @@ def evidence(resource: RoutePolicy, new: Iterable[DrillStatus], heard: Mapping[s
     if not told or ended <= known:
         return before
     return run_hash(before, told)
-
-
-def run_hash(before: str, records: Iterable[str]) -> str:
-    """Returns the hash of a run by that of the one before, and those of its routers' records."""
-    return hashlib.sha256("\n".join([before, *sorted(records)]).encode()).hexdigest()
 
 
 def _followed(one: DrillStatus, run: DrillRunning, drill: Drill, reports: Reports, now: str) -> DrillStatus:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import time
+from typing import Protocol, TypeVar
 
 import httpx
 
 from genset.contracts.ledger import AFTER, EGRESS_PATH, ERROR
-from genset.contracts.usage import EgressReading
 from genset.ledger import reading
 from genset.ledger.database import Database, LedgerError
 from genset.usage.reports import cluster_ledger
 from genset.usage.sources import TIMEOUT_SECONDS, UsageError
 
 
-def from_url(url: str, shown: str, since: float) -> EgressReading:
-    """Asks the ledger at `url` for what left since a time in seconds since 1970. Raises UsageError."""
-    found, after = EgressReading(), ""
+class Reading(Protocol):
+    """A reading takes what a ledger has in its chain, in the form of segments: of what left the house, or of drills."""
+
+    def add(self, segment: bytes) -> None: ...
+
+
+Read = TypeVar("Read", bound=Reading)
+
+
+def from_url(url: str, shown: str, since: float, found: Read) -> Read:
+    """Asks the ledger at `url` for its chain since a time in seconds since 1970. Raises UsageError."""
+    after = ""
     with httpx.Client(
         base_url=url.rstrip("/"), timeout=TIMEOUT_SECONDS, headers={"authorization": f"Bearer {shown}"}
     ) as client:
@@ -33,9 +42,9 @@ def from_url(url: str, shown: str, since: float) -> EgressReading:
             raise UsageError(f"{url}: {problem}; give the address of a ledger, e.g. http://127.0.0.1:8090") from problem
 
 
-def from_database(url: str, since: float) -> EgressReading:
+def from_database(url: str, since: float, found: Read) -> Read:
     """Reads a ledger's database. Raises UsageError."""
-    found, after = EgressReading(), 0
+    after = 0
     try:
         database = Database(url)
         if database.file is not None and not database.file.exists():
@@ -53,7 +62,7 @@ def from_database(url: str, since: float) -> EgressReading:
         raise UsageError(str(problem)) from problem
 
 
-def from_cluster(context: str | None, namespace: str, since: float) -> EgressReading:
+def from_cluster(context: str | None, namespace: str, since: float, found: Read) -> Read:
     """Asks the ledger of a cluster, which is in this namespace. Raises UsageError."""
     with cluster_ledger(context, namespace) as (url, shown):
-        return from_url(url, shown, since)
+        return from_url(url, shown, since, found)

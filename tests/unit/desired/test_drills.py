@@ -9,6 +9,7 @@ import pytest
 
 from genset.api.drills import DrillStatus
 from genset.api.routepolicy import RoutePolicy
+from genset.continuity.drills.evidence import run_hash
 from genset.contracts.drill import DrillPhase, DrillReport, Measured
 from genset.contracts.router_admin import ConfigReport
 from genset.desired import config_document
@@ -94,13 +95,13 @@ def test_a_drill_runs_at_its_time_and_is_told() -> None:
     assert last is not None and last.outcome is DrillPhase.PASSED and last.rto_seconds == 1.2
     assert last.requests is not None and last.requests.asked == 80
     assert cluster.of("cloud").last_good == rfc3339(MONDAY + 60)
-    assert cluster.status["drillEvidence"] == drills.run_hash("", ["e1", "e2"])
+    assert cluster.status["drillEvidence"] == run_hash("", ["e1", "e2"])
     after = cluster.passes(MONDAY + 61, a=report(begun), b=report(begun, evidence="e2"))
-    assert after.order is None and cluster.status["drillEvidence"] == drills.run_hash("", ["e1", "e2"])
+    assert after.order is None and cluster.status["drillEvidence"] == run_hash("", ["e1", "e2"])
     assert cluster.events == ["DrillBegan", "DrillPassed"]
     assert cluster.passes(MONDAY + 90).order is None, "once"
     again = cluster.passes(MONDAY + 7 * 86_400)
-    assert again.order is not None and again.order.previous == drills.run_hash("", ["e1", "e2"])
+    assert again.order is not None and again.order.previous == run_hash("", ["e1", "e2"])
 
 
 def test_two_drills_never_run_at_once() -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import Final
 
 import orjson
 from pydantic import ValidationError
 
-from genset.contracts.drill import DrillOrder, DrillPhase, DrillReport, record_hash
+from genset.contracts.drill import RUN, DrillOrder, DrillPhase, DrillReport, record_hash
 from genset.router.backends.breaker import State
 from genset.router.backends.credentials import Credentials
 from genset.router.drills.run import DEFAULT, DrillRun, RunTimes
@@ -21,8 +20,6 @@ from genset.router.process.reload import POLL_SECONDS, ConfigSource
 from genset.router.process.spool_keeper import SpoolKeeper
 from genset.router.routing.table import Table
 from genset.router.watch.outage_watch import OutageWatch
-
-RUN: Final = "run"  # what a line of the spool is
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from genset.addresses import server_of
-from genset.contracts import usage, usage_records
+from genset.contracts import drill, usage, usage_records
 from genset.contracts.ledger import BUDGETS_PATH, ERROR, HAVE, SPOOLS_PATH, WINDOWS
 from genset.contracts.reading import count, items, parsed, text
 from genset.contracts.router_config import LedgerConfig
@@ -254,7 +254,7 @@ class _Ledger:
 def _segments(folder: Path) -> Iterator[Path]:
     try:
         for path in folder.iterdir():
-            if path.name.startswith((usage.PREFIX, usage_records.PREFIX)) and path.suffix == usage.SUFFIX:
+            if path.name.startswith((usage.PREFIX, usage_records.PREFIX, drill.PREFIX)) and path.suffix == usage.SUFFIX:
                 yield path
     except OSError:
         return
