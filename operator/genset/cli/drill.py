@@ -6,12 +6,9 @@ import json
 import secrets
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from genset.continuity.drills.evidence import EvidenceReading
 
 LOOK_SECONDS = 1.0  # between two looks at a run that is watched
 BEGINS_SECONDS = 120.0  # in which the operator has to hear of it
@@ -71,7 +68,7 @@ def command(
         raise click.UsageError("--evidence needs --policy NAMESPACE/POLICY, and either --ledger or --database")
     if (ledger is not None and "://" in ledger) is not (token_file is not None):
         raise click.UsageError("--ledger URL and --token-file belong together")
-    _export(evidence, policy, _read(policy, ledger, token_file, database, kube_context), kube_context, database is None)
+    _export(evidence, policy, ledger, token_file, database, kube_context)
 
 
 @command.command("run")
@@ -152,32 +149,28 @@ def _verify(file: Path, noted: str) -> int:
     return 1 if found.problems else 0
 
 
-def _export(file: Path, policy: str, reading: EvidenceReading, context: str | None, asks: bool) -> None:
-    from genset.continuity.drills.evidence import document
-
-    namespace, _, name = policy.partition("/")
-    head = str((_get(namespace, name, context).get("status") or {}).get("drillEvidence", "")) if asks else ""
-    runs = reading.runs()
-    file.write_text(json.dumps(document(policy, runs, head), indent=1, ensure_ascii=False) + "\n")
-    click.echo(f"Wrote {len(runs)} runs of {policy} to {file}")
-
-
-def _read(
-    policy: str, ledger: str | None, token_file: Path | None, database: str | None, context: str | None
-) -> EvidenceReading:
-    from genset.continuity.drills.evidence import EvidenceReading
+def _export(
+    file: Path, policy: str, ledger: str | None, token_file: Path | None, database: str | None, context: str | None
+) -> None:
+    from genset.continuity.drills.evidence import EvidenceReading, document
     from genset.usage import egress_books, sources
 
-    found = EvidenceReading(policy)
+    found, head = EvidenceReading(policy), ""
     try:
         if database is not None:
-            return egress_books.from_database(database, 0.0, found)
-        assert ledger is not None
-        if token_file is not None:
-            return egress_books.from_url(ledger, token_file.read_text().strip(), 0.0, found)
-        return egress_books.from_cluster(context, ledger, 0.0, found)
+            egress_books.from_database(database, 0.0, found)
+        elif ledger is not None and token_file is not None:
+            egress_books.from_url(ledger, token_file.read_text().strip(), 0.0, found)
+        elif ledger is not None:
+            egress_books.from_cluster(context, ledger, 0.0, found)
     except sources.UsageError as problem:
         raise click.ClickException(str(problem)) from problem
+    if ledger is not None and token_file is None:
+        namespace, _, name = policy.partition("/")
+        head = str((_get(namespace, name, context).get("status") or {}).get("drillEvidence", ""))
+    runs = found.runs()
+    file.write_text(json.dumps(document(policy, runs, head), indent=1, ensure_ascii=False) + "\n")
+    click.echo(f"Wrote {len(runs)} runs of {policy} to {file}")
 
 
 def _get(namespace: str, policy: str | None, context: str | None) -> dict[str, Any]:
