@@ -68,6 +68,8 @@ def test_images_are_pulled_by_digest_and_models_by_the_puller(
     name = f"{image['repository']}@{image['digest']}"
     crane = program("crane")
     subprocess.run([crane, "validate", "--insecure", "--remote", name], check=True, capture_output=True)
+    only = httpx.get(f"{site.registry.url}/v2/corp/genset/manifests/only-amd64", headers={"accept": BOTH})
+    assert image["digest"] == only.headers["docker-content-digest"], "of one platform its manifest, as everywhere else"
     engine = values(site)["engines"]["llama.cpp"]["images"]["cpu"]
     subprocess.run([crane, "validate", "--insecure", "--remote", engine], check=True, capture_output=True)
     small, other, policy = resources(site)

@@ -69,6 +69,18 @@ def test_one_changed_byte_anywhere_is_refused(copy: Path) -> None:
     verify(copy)
 
 
+def test_a_header_that_only_looks_right_is_refused(copy: Path) -> None:
+    """Whoever changes a header can make its checksum fit; time, owner and mode of a member are nobody's to choose."""
+    member = next(iter(verify(copy).members.values()))
+    info = tarfile.TarInfo(member.name)
+    info.size, info.mtime = member.size, 1
+    with copy.open("r+b") as stream:
+        stream.seek(member.start - archive.BLOCK)
+        stream.write(info.tobuf(tarfile.GNU_FORMAT))
+    with pytest.raises(BundleError, match=r"the header of .* was changed"):
+        verify(copy)
+
+
 def test_a_bundle_that_was_cut_is_refused_wherever(copy: Path) -> None:
     length = copy.stat().st_size
     draw = random.Random(5)

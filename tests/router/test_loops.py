@@ -11,7 +11,7 @@ import pytest
 from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import ScriptedUpstream
-from testbed.upstream.steps import Answer, Silence
+from testbed.upstream.steps import Answer, Silence, Status
 
 DEAD = "http://127.0.0.1:1/v1"
 
@@ -347,3 +347,17 @@ async def test_a_site_whose_own_time_is_shorter_is_not_the_last_one_asked(tmp_pa
         finally:
             await near.__aexit__()
             await far.__aexit__()
+
+
+@pytest.mark.parametrize(("patience", "word"), [("0.8", "out_of_time"), ("30", "server_error")])
+async def test_the_word_of_a_site_counts_only_at_our_own_end(tmp_path: Path, patience: str, word: str) -> None:
+    """Whoever says that the time was over while there is more of it has no excuse."""
+    late = Status(504, headers={"x-genset-error": "router_deadline"})
+    async with ScriptedUpstream(default=late) as far:
+        near = await site(tmp_path, "near")
+        try:
+            await point(near, far)
+            answer = await near.ask(chat(stream=False), headers={"x-genset-timeout": patience})
+            assert f"site-0:{word}" in answer.headers["x-genset-attempts"], answer.headers
+        finally:
+            await near.__aexit__()
