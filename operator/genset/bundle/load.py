@@ -71,7 +71,7 @@ def _loaded(opened: Opened, images: dict[str, str], sources: dict[Any, Any], cha
     resources = list(yaml.safe_load_all(opened.read(opened.files[RESOURCES].digest)))
     return Unpacked(
         site.values_of(opened.table, images, opened.own.digest),
-        site.resources_of(resources, opened.table, images, sources),
+        site.resources_of(resources, images, sources),
         chart,
     )
 

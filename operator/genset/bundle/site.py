@@ -35,7 +35,6 @@ def values_of(table: Contents, images: Mapping[str, str], digest: str) -> dict[s
 
 def resources_of(
     resources: Sequence[Mapping[str, Any]],
-    table: Contents,
     images: Mapping[str, str],
     sources: Mapping[tuple[str, str, str], Mapping[str, Any]],
 ) -> list[dict[str, Any]]:

@@ -92,6 +92,12 @@ def _needed(
     known = {one.metadata.name: one for one in deployments}
     objects += [desired.route_policy(one, RoutePolicyContext(settings, known)) for one in policies]
     for one in managed:
+        engine = managed_engine_of(one)
+        if engine is not None and not engine.image(one, settings.engine_images.get(engine.name, {})):
+            left.append(
+                f"an image for ModelDeployment {one.metadata.name}, whose engine {engine.name} has none: name one in the "
+                f"resource or in engines.{engine.name}.images of the values"
+            )
         _of(one, settings, parts, left)
     for policy in policies:
         missing = {b.deployment.name for b in policy.spec.backends if b.deployment} - known.keys()
@@ -99,7 +105,7 @@ def _needed(
             f"RoutePolicy {policy.metadata.name} names ModelDeployment {name}, which is in no file"
             for name in sorted(missing)
         ]
-    return set(_images(objects))
+    return set(_images(objects)) - {""}
 
 
 def _of(resource: ModelDeployment, settings: Settings, parts: list[WeightsPart], left: list[str]) -> None:
