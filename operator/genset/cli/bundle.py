@@ -239,8 +239,10 @@ def _told() -> Iterator[Any]:
     configure("text", os.environ.get("GENSET_LOG_LEVEL", "info"))
     for name in ("httpx", "httpx2", "httpcore", "httpcore2", "huggingface_hub"):
         logging.getLogger(name).setLevel(logging.WARNING)  # their lines hold whole URLs, with signatures
+    began = time.monotonic()
     try:
         yield ProgressLog(time.monotonic)
+        click.echo(f"It took {time.monotonic() - began:.0f} s.", err=True)
     except BundleError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
