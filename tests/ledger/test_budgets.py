@@ -9,6 +9,12 @@ from typing import Any
 import httpx
 
 from genset.contracts.ledger import BUDGETS_PATH, token
+from genset.ledger import reading
+from genset.ledger.database import Database
+from genset.ledger.facts import Booking
+from genset.ledger.tables import BUDGETS
+from genset.ledger.transfer import export, import_lines
+from genset.ledger.verify import verify
 from testbed.router import RunningRouter, config, until
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import ScriptedUpstream
@@ -42,13 +48,17 @@ async def test_what_one_router_has_spent_counts_at_the_other_and_at_whoever_come
     tmp_path: Path, ledger: LedgerProcess
 ) -> None:
     async with ScriptedUpstream() as far:
-        made = document(ledger, far.base_url, "0.0001")
+        made = document(ledger, far.base_url, "0.000081")
         async with (
             RunningRouter(folder(tmp_path, "a"), made, CREDENTIALS, spool=tmp_path / "sa") as one,
             RunningRouter(folder(tmp_path, "b"), made, CREDENTIALS, spool=tmp_path / "sb") as two,
         ):
             for _ in range(3):
-                assert (await one.ask(chat(stream=False))).status == 200
+
+                async def served() -> bool:
+                    return (await one.ask(chat(stream=False))).status == 200
+
+                await until(served, what="its part of what is left is renewed")
             await until(lambda: known(two) == 81 * 10**6, what="the other router hears of it")
             assert (await two.ask(chat(stream=False))).status == 429
         async with RunningRouter(folder(tmp_path, "c"), made, CREDENTIALS, spool=tmp_path / "sc") as later:
@@ -57,7 +67,7 @@ async def test_what_one_router_has_spent_counts_at_the_other_and_at_whoever_come
     assert len(far.requests) == 3
 
 
-async def test_it_outlives_the_ledger_and_is_booked_once(tmp_path: Path, ledger: LedgerProcess) -> None:
+async def test_it_outlives_the_ledger_and_is_booked_once(tmp_path: Path, ledger: LedgerProcess, url: str) -> None:
     async with ScriptedUpstream() as far:
         made = document(ledger, far.base_url, "1")
         async with RunningRouter(folder(tmp_path, "a"), made, CREDENTIALS, spool=tmp_path / "sa") as one:
@@ -71,6 +81,20 @@ async def test_it_outlives_the_ledger_and_is_booked_once(tmp_path: Path, ledger:
             begin = one.router.shared.budgets.budgets[0].counts.begin  # type: ignore[union-attr]
         spent = ledger.read(BUDGETS_PATH, policy="models/assistant", window=f"month.USD.{begin}").json()
     assert list(spent["windows"][0]["spent"].values()) == ["0.000189"]
+    ledger.stop()
+    database = Database(url)
+    database.open()
+    assert verify(database).problems == []
+    other = Database(str(tmp_path / "other.db"))
+    other.open()
+    import_lines(other, export(database))
+    assert reading.budgets(other, [Booking("models/assistant", "month", "USD", begin)]) == spent["windows"]
+    with database.writing() as connection:
+        connection.execute(BUDGETS.update().values(spent=BUDGETS.c.spent + 1))
+    (problem,) = verify(database).problems
+    assert "what was spent of budget month of models/assistant since" in problem
+    database.close()
+    other.close()
 
 
 async def test_nobody_hears_of_the_budgets_of_other_namespaces(ledger: LedgerProcess) -> None:

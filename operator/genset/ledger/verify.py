@@ -11,12 +11,12 @@ from sqlalchemy import Connection, Table, select
 
 from genset.contracts.usage import ENDED, SENT, line
 from genset.contracts.usage_records import UsageReader
-from genset.ledger import state
+from genset.ledger import money, state
 from genset.ledger.chain import Check, Head, Link
 from genset.ledger.database import Database
-from genset.ledger.facts import DAY, HOUR, MEASURES, Series, Sums, add, add_to, coarser, facts
+from genset.ledger.facts import DAY, HOUR, MEASURES, Booking, Series, Sums, add, add_to, bookings, coarser, facts
 from genset.ledger.seen import Seen
-from genset.ledger.tables import DAILY, HOURLY, LINKS, RECORDS, SERIES, SPOOLS
+from genset.ledger.tables import BUDGETS, DAILY, HOURLY, LINKS, RECORDS, SERIES, SPOOLS
 from genset.times import rfc3339
 
 AT_ONCE: Final = 5000  # rows that are held in memory
@@ -42,6 +42,7 @@ def verify(database: Database, noted: Head | None = None) -> BooksVerdict:
             _file(connection, verdict)
         _chain(connection, verdict, noted)
         _sums(connection, verdict)
+        _budgets(connection, verdict)
         _gaps(connection, verdict)
     return verdict
 
@@ -82,6 +83,35 @@ def _sums(connection: Connection, verdict: BooksVerdict) -> None:
     whole = _kept(connection, HOURLY, day * DAY // HOUR, names)
     verdict.problems += _different(coarser(whole, DAY // HOUR), _kept(connection, DAILY, day, names), DAY)
     verdict.looked.append("sums of days, beside those of their hours")
+
+
+def _budgets(connection: Connection, verdict: BooksVerdict) -> None:
+    """Compares what was spent of budgets with the records of windows that are still there whole."""
+    gone = int(state.get(connection, state.RAW_SINCE) or -1)
+    writers = {
+        row.id: UsageReader(row.incarnation, row.policy, row.router) for row in connection.execute(select(SPOOLS))
+    }
+    made: dict[tuple[Booking, int], int] = {}
+    asked = select(RECORDS.c.spool, RECORDS.c.body).where(RECORDS.c.time > gone)
+    for row in connection.execution_options(yield_per=AT_ONCE).execute(asked):
+        for record in writers[row.spool].read(line(bytes(row.body))):
+            for booking, (whole, rest) in bookings(record):
+                key = booking, row.spool
+                made[key] = made.get(key, 0) + whole * money.REST + rest
+    kept = connection.execute(select(BUDGETS).where(BUDGETS.c.begin > gone))
+    held = {
+        (Booking(row.policy, row.name, row.currency, row.begin), row.spool): row.spent * money.REST + row.spent_rest
+        for row in kept
+    }
+    wrong = [
+        one for one, _ in made.items() | held.items() if one[0].begin > gone and made.get(one, 0) != held.get(one, 0)
+    ]
+    for booking, _ in sorted(set(wrong))[:MOST_NAMED]:
+        verdict.problems.append(
+            f"what was spent of budget {booking.name} of {booking.policy} since {rfc3339(booking.begin)} is not what its "
+            "records say"
+        )
+    verdict.looked.append("what was spent of budgets, beside their records")
 
 
 def _made_anew(connection: Connection, first: int) -> tuple[Sums, int]:

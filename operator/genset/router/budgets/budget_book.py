@@ -13,7 +13,8 @@ from typing import Any, Final, final
 from genset.contracts.budget_config import BudgetsConfig
 from genset.contracts.router_admin import BudgetReport
 from genset.contracts.router_config import RouterConfig
-from genset.pricing.money import counted, digits
+from genset.pricing.money import digits
+from genset.pricing.money import told as money_told
 from genset.router.backends.backend import Backend
 from genset.router.budgets.budget import Budget, Terms
 from genset.router.budgets.purse import Booked, Expectation, Purse
@@ -136,14 +137,15 @@ class BudgetBook:
         return [(one.terms.name, one.terms.currency, one.counts.begin) for one in self.budgets]
 
     def hear(self, key: Key, spent: Mapping[str, Any]) -> None:
-        """Takes what lives of routers have spent in one window, as somebody tells it. Raises ValueError for what is no amount."""
+        """Takes what lives of routers have spent in one window, as somebody tells it. What is no amount is left out."""
         name, currency, begin = key
         budget = self._budgets.get(name)
         if budget is None or budget.terms.currency != currency or begin != budget.counts.begin:
             return
         for identity, amount in spent.items():
-            if identity != self.identity:
-                budget.counts.hear(str(identity), counted(amount))
+            known = money_told(amount)
+            if identity != self.identity and known is not None:
+                budget.counts.hear(str(identity), known)
 
     def heard_ledger(self) -> None:
         """The ledger has told what it knows."""
@@ -179,7 +181,7 @@ class BudgetBook:
             try:
                 name, currency, begin = str(one["name"]), str(one["currency"]), int(one["begin"])
                 self.hear((name, currency, begin), one["spent"])
-                reserved[name] = counted(str(one["reserved"]))
+                reserved[name] = money_told(one.get("reserved")) or 0
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
         if router:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, final
 
 MOST_KNOWN: Final = 5_000  # lives of routers that are remembered in one window
+MOST_TOLD: Final = 250  # of others, to another router: an answer of the admin port is not longer than 1 MiB
 
 
 @final
@@ -37,10 +38,13 @@ class WindowCounts:
             self.total += amount - known
 
     def told(self, identity: str) -> Iterator[tuple[str, int]]:
-        """Yields everything that is known, for others. `identity`: under which this router tells its own."""
+        """Yields what is known, for others: the most of it, if it is too much. `identity`: of this life of this router."""
         if self.own:
             yield identity, self.own
-        yield from self._others.items()
+        others = list(self._others.items())
+        if len(others) > MOST_TOLD:
+            others = sorted(others, key=lambda one: one[1], reverse=True)[:MOST_TOLD]
+        yield from others
 
     @property
     def others(self) -> Mapping[str, int]:
