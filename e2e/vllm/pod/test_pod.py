@@ -90,7 +90,7 @@ async def test_adapters_join_a_running_pod(world: World, tmp_path_factory: pytes
         """Names of the pods, with the restarts of their containers."""
         found = house.list("pods", NAMESPACE, "genset.dev/modeldeployment=counting")
         return [
-            (pod["metadata"]["name"], sum(c["restartCount"] for c in pod["status"]["containerStatuses"]))
+            (pod["metadata"]["name"], sum(c["restartCount"] for c in pod["status"].get("containerStatuses", ())))
             for pod in found
         ]
 
