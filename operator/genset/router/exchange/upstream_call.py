@@ -101,7 +101,7 @@ class UpstreamCall:
         shared = self._shared
         try:
             site = shared.configured.site
-            left = handler.machine.deadline - shared.now()
+            left = handler.machine.deadline - shared.now() if candidate.backend.target.may_be_router else 0.0
             text, reader, splice = handler.request.prepare(candidate.backend, endpoint, site, left)
         except NoTokenError as problem:
             handler.failed(Failure(Outcome.UNAVAILABLE, f"was not asked: the router has no token for it ({problem})"))

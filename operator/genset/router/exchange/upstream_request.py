@@ -129,7 +129,7 @@ class UpstreamRequest:
         """Returns what goes to the endpoint (head and body), who reads the stream that it was asked for, and what joins a
         continuation to what the client has.
 
-        `site` names this router to others, which are told that `left` seconds are left. Raises Unsendable, Untranslatable,
+        `site` names this router to other routers, which are told that `left` seconds are left. Raises Unsendable, Untranslatable,
         or NoTokenError.
         """
         request = parsed = self._tree = self._json  # kept until it is sent
