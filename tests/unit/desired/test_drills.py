@@ -121,6 +121,15 @@ def test_a_time_that_nobody_was_there_for_is_told_and_not_made_up_for() -> None:
     assert cluster.passes(MONDAY + 3601).order is None and cluster.events == ["DrillMissed"]
 
 
+def test_a_year_that_nobody_was_there_for_is_one_time_missed() -> None:
+    """chaos-mesh 3882 and 1556 stood still after a hundred missed times, until somebody made the schedule anew."""
+    cluster = Cluster({**CLOUD, "schedule": "* * * * *"}, since="2025-11-30T00:00:00Z")
+    assert cluster.passes(MONDAY + 30).order is not None, "the time that is just now is run"
+    stopped = Cluster({**CLOUD, "schedule": "*/30 * * * *"}, since="2025-11-30T00:00:00Z")
+    assert stopped.passes(MONDAY + 900).order is None and stopped.events == ["DrillMissed"]
+    assert stopped.passes(MONDAY + 1800).order is not None, "and the next one is"
+
+
 def test_a_new_drill_waits_for_its_first_time() -> None:
     cluster = Cluster(CLOUD)
     del cluster.status["drills"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,10 @@ from genset.router.routing.table import estimate_tokens
 
 ANSWER_TOKENS: Final = 16
 MOST_AT_ONCE: Final = 64  # probes in work; with more waiting nothing new would be learned
+_READ_BYTES: Final = 65_536
+_KEPT_BYTES: Final = 65_536  # of an answer of a few tokens
+#: A text of an answer, or of thoughts: what neither has is empty, however complete it looks.
+_TEXT: Final = re.compile(rb'"(?:content|reasoning_content|reasoning|text|refusal)": ?"[^"]')
 NAME: Final = "drill"  # where a route takes whatever begins with something, or everything
 
 
@@ -105,10 +110,13 @@ class Asking:
 
     async def _ask(self, request: DrillRequest, identity: str) -> None:
         reader, writer = await self._world.client()
+        answer = b""
         try:
             with contextlib.suppress(OSError):
                 writer.write(request.text(identity))
-                while await reader.read(65536):
-                    pass
+                while piece := await reader.read(_READ_BYTES):
+                    answer = (answer + piece)[-_KEPT_BYTES:]
         finally:
             writer.close()
+        if not _TEXT.search(answer):
+            self._world.observer.said_nothing(identity.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import final
 
 from genset.continuity.drills.measure import Probe
@@ -16,11 +17,12 @@ from genset.router.shared import Unrouted
 class DrillObserver(RequestObserver):
     """This observer keeps the probes that have ended. `used` books what each of them has used."""
 
-    __slots__ = ("_used", "probes")
+    __slots__ = ("_names", "_used", "probes")
 
     def __init__(self, used: Callable[[Record, float], None]) -> None:
         self._used = used
         self.probes: list[Probe] = []
+        self._names: list[bytes] = []  # of the same requests
 
     @property
     def unlogged(self) -> str:
@@ -33,6 +35,7 @@ class DrillObserver(RequestObserver):
         machine = record.routed
         attempt = machine.candidates.attempt if machine is not None else None
         candidate = attempt.candidate if attempt is not None else None
+        self._names.append(record.identity)
         self.probes.append(
             Probe(
                 record.route,
@@ -46,6 +49,13 @@ class DrillObserver(RequestObserver):
             )
         )
         self._used(record, now)
+
+    def said_nothing(self, identity: bytes) -> None:
+        """Takes back that a request was answered: its client got no text."""
+        for place in range(len(self._names) - 1, -1, -1):
+            if self._names[place] == identity:
+                self.probes[place] = replace(self.probes[place], first=None)
+                return
 
     def refused(self, request: Unrouted) -> None:
         """Notes nothing: the probes are well-formed."""
