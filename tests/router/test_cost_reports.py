@@ -14,6 +14,7 @@ import pytest
 from testbed.router import RunningRouter, cloud
 from testbed.upstream import client
 from testbed.upstream.claude import ScriptedClaude, Told
+from testbed.upstream.claude import event as claude_event
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import ScriptedUpstream
 from testbed.upstream.steps import Answer, Segments, Silence, Status, Step
@@ -163,3 +164,31 @@ async def test_a_stream_costs_what_the_whole_answer_costs(tmp_path: Path) -> Non
         one, two = records(spool)
     assert [told(a) for a in one.attempts] == [told(a) for a in two.attempts]
     assert str(one.attempts[0].cost) == "0.000027"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(("kind", "cost"), [("compaction", "0.0005665"), ("fallback_message", None)])
+async def test_what_claude_did_beside_the_answer_is_paid_or_said_to_be_unknown(
+    tmp_path: Path, stream: bool, kind: str, cost: str | None
+) -> None:
+    """pydantic/pydantic-ai#5065: compactions are in no number of the usage; BerriAI/litellm#39294: another model answered."""
+    spool, beside = (
+        tmp_path / "spool",
+        {"type": kind, "input_tokens": 20, "cache_read_input_tokens": 15, "output_tokens": 4},
+    )
+    iterations = [beside, {"type": "message", "input_tokens": 377, "output_tokens": 65}]
+    claude = Told(texts=("one ", "two"))
+    whole = claude.message()
+    whole["usage"]["iterations"] = iterations
+    events = list(claude.events())
+    end = {"delta": {"stop_reason": "end_turn", "stop_sequence": None}}
+    events[-2] = claude_event("message_delta", {**end, "usage": {"output_tokens": 65, "iterations": iterations}})
+    step = stream_of(events, None, head=STREAM_HEAD) if stream else Status(200, whole)
+    async with ScriptedUpstream([step]) as far:
+        backend = priced(far.base_url, provider="anthropic", url={"keyFile": "key"})
+        async with RunningRouter(tmp_path, recorded(backend), {"key": b"k"}, spool=spool) as router:
+            await router.ask({**MESSAGES, "stream": stream}, "/v1/messages")
+            record = await only(spool)
+    (attempt,) = record.attempts
+    assert (None if attempt.cost is None else str(attempt.cost)) == cost  # 397 + 20 + 115 × 0.1 + 69 × 2
+    assert attempt.completion == (69 if kind == "compaction" else 65)

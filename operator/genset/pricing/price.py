@@ -75,7 +75,7 @@ class Price:
     def cost(self, used: Used, *, answered: bool) -> int | None:
         """Returns what all of it costs; None if part of it has no price. `answered`: it was a whole answer."""
         rates = self._rates
-        if (self.source == "packaged" and used.special) or (used.untold and rates is not None):
+        if (self.source == "packaged" and used.special) or (used.untold and rates is not None) or used.foreign:
             return None
         for tokens, larger in self._above:
             if used.prompt > tokens:

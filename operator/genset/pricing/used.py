@@ -17,6 +17,8 @@ _DETAILS_IN: Final = ("prompt_tokens_details", "input_tokens_details", "input_to
 _DETAILS_OUT: Final = ("completion_tokens_details", "output_tokens_details", "output_token_details")
 _USUAL: Final = (None, "", "standard", "default", "auto", "global", "not_available")
 _WAYS: Final = ("service_tier", "speed", "inference_geo")  # ways to be served, as Anthropic's usage tells them
+_MOST_ITERATIONS: Final = 256  # of an answer
+_FOREIGN: Final = ("fallback_message", "advisor_message")  # iterations of another model than the one that was asked
 _NONE: Final[Mapping[str, Any]] = {}
 
 
@@ -28,11 +30,11 @@ class Used:
     were thought, `audio_out` sound. `images` are pictures that were made, `searches` what is billed by search. `cost` is the
     provider's own figure in USD, counted as `pricing.money` does; None if it tells none. `special`: it was served in a way that
     has a price of its own (priority, fast, in one region), so that the list price is not
-    its price. `untold`: nobody says how much was made.
+    its price. `untold`: nobody says how much was made. `foreign`: another model, whose price is not this one's, made a part.
     """
 
     __slots__ = (
-        "audio_in", "audio_out", "cache_write", "cache_write_hour", "cached", "completion", "cost", "images", "prompt",
+        "audio_in", "audio_out", "cache_write", "cache_write_hour", "cached", "completion", "cost", "foreign", "images", "prompt",
         "reasoning", "searches", "special", "untold",
     )  # fmt: skip
 
@@ -50,6 +52,7 @@ class Used:
         self.cost: int | None = None
         self.special = False
         self.untold = untold
+        self.foreign = False
 
     def counted(self, prompt: int, completion: int, *, untold: bool) -> None:
         """Takes what the router has counted itself: a prompt only if the provider told nothing of that."""
@@ -88,6 +91,9 @@ def used_of(usage: Mapping[str, Any]) -> Used:
     found.reasoning = _count(made, "reasoning_tokens") or _count(made, "thinking_tokens")
     found.audio_in, found.audio_out = _count(given, "audio_tokens"), _count(made, "audio_tokens")
     _count_beside(found, _count(usage, "total_tokens"))
+    iterations = usage.get("iterations")
+    if isinstance(iterations, list):
+        _count_iterations(found, iterations)
     _bound(found)
     tools = _part(usage, "server_tool_use")
     found.searches = _count(tools, "web_search_requests") or _count(usage, "search_units")
@@ -116,6 +122,23 @@ def _count_beside(found: Used, total: int) -> None:
     elif found.reasoning in (0, beside):
         found.reasoning = beside
         found.completion += beside
+
+
+def _count_iterations(found: Used, iterations: list[Any]) -> None:
+    """Counts what Anthropic's usage has in none of its own numbers, compactions, and notes what another model has made."""
+    for one in iterations[:_MOST_ITERATIONS]:
+        if not isinstance(one, dict):
+            continue
+        kind = one.get("type")
+        if kind == "compaction":
+            read, written = _count(one, "cache_read_input_tokens"), _count(one, "cache_creation_input_tokens")
+            found.prompt += _count(one, "input_tokens") + read + written
+            found.cached += read
+            found.cache_write += written
+            found.cache_write_hour += _count(_part(one, "cache_creation"), "ephemeral_1h_input_tokens")
+            found.completion += _count(one, "output_tokens")
+        elif kind in _FOREIGN:
+            found.foreign = True
 
 
 def _bound(found: Used) -> None:

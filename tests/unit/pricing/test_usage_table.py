@@ -126,6 +126,22 @@ TABLE = [
         "1.06376125",
     ),
     Row(
+        "Anthropic, compacted (pydantic/pydantic-ai#5065, BerriAI/litellm#27060)",
+        {
+            "input_tokens": 23000,
+            "cache_read_input_tokens": 1000,
+            "output_tokens": 1000,
+            "iterations": [
+                {"type": "compaction", "input_tokens": 30000, "cache_read_input_tokens": 150000, "output_tokens": 3500},
+                {"type": "message", "input_tokens": 23000, "cache_read_input_tokens": 1000, "output_tokens": 1000},
+                "nonsense",
+            ],
+        },
+        {"prompt": 204000, "cached": 151000, "completion": 4500},
+        price("5", "0.5", "6.25", "10", "25"),
+        "0.453",  # 53,000 × 5 + 151,000 × 0.5 + 4,500 × 25 = 265,000 + 75,500 + 112,500
+    ),
+    Row(
         "Anthropic, kept for an hour (can1357/oh-my-pi#6876)",
         {
             "input_tokens": 0,
@@ -350,3 +366,12 @@ def test_parts_are_never_more_than_their_whole() -> None:
     }
     used = used_of({**told, "completion_tokens_details": {"reasoning_tokens": 50, "audio_tokens": 60}})
     assert kinds(used) == {"prompt": 10, "cached": 10, "audio_in": 10, "completion": 4, "reasoning": 4, "audio_out": 4}
+
+
+@pytest.mark.parametrize("kind", ["fallback_message", "advisor_message"])
+def test_what_another_model_made_has_no_price_here(kind: str) -> None:
+    """BerriAI/litellm#39294: answers of Anthropic's own fallback were priced as one model's, 35 % too low or 109 % too high."""
+    part = {"type": kind, "model": "claude-opus-4-8", "input_tokens": 9, "output_tokens": 9}
+    used = used_of({"input_tokens": 500, "output_tokens": 20, "iterations": [{"type": "message"}, part]})
+    assert (used.prompt, used.completion) == (500, 20)
+    assert price("5", "", "", "", "25").cost(used, answered=True) is None

@@ -109,6 +109,8 @@ def openai_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(details, dict) and (thought := _count(details, "thinking_tokens")):
         told["completion_tokens_details"] = {"reasoning_tokens": thought}
     told.update(special_ways(usage))
+    if isinstance(usage.get("iterations"), list):  # what is in none of the numbers above: see `pricing.used`
+        told["iterations"] = usage["iterations"]
     tools = usage.get("server_tool_use")
     if isinstance(tools, dict) and any(tools.values()):
         told["server_tool_use"] = tools
