@@ -206,7 +206,7 @@ async def test_one_backend_is_asked_for_all_and_brings_all_back(
             await router.ask(chat())
             await until_suspended(router, "a", "b", "c", "d")
             await until(
-                lambda: {model_of(own) for own in far.own} == {"a", "b", "c", "d"}, within=25, what="each was asked"
+                lambda: {model_of(own) for own in far.own} == {"a", "b", "c", "d"}, within=60, what="each was asked"
             )
             known = len(far.own)
             await asyncio.sleep(12)
