@@ -7,6 +7,7 @@ Moonshot, Alibaba.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Final
 
@@ -40,9 +41,18 @@ DENIED: Final = frozenset((
     "accessdeniedexception",
 ))  # fmt: skip
 #: What servers say of a model that they had (Groq; Azure; OpenAI).
-_RETIRED: Final = frozenset(("model_decommissioned", "model_deprecated", "model_retired", "modeldeprecated"))
+_RETIRED: Final = frozenset(
+    ("model_decommissioned", "model_deprecated", "model_retired", "modeldeprecated", "model_gone")
+)
+_GONE: Final = 410
 RETIRED: Final = "retired"  # why a model is not known
 _UNPAID_STATUS: Final = (402, 412, 429)  # a 429 is an account's only if its code or words say so (`machine.classify`)
+#: Words of refusals whose codes say nothing, which only the router's own requests have met: none is a caller's.
+_WORDS: Final = (
+    (re.compile(r"\b(suspended|restricted|disabled|deactivated)\b", re.IGNORECASE), Why.SUSPENDED),
+    (re.compile(r"\bapi key\b", re.IGNORECASE), Why.KEY),
+    (re.compile(r"\b(credits?|balance|budget|usage limits?|quota|billing|afford)\b", re.IGNORECASE), Why.UNPAID),
+)
 
 
 def why_refused(failure: Failure) -> Why:
@@ -50,9 +60,12 @@ def why_refused(failure: Failure) -> Why:
     codes = codes_of(error_of(failure.body)) if failure.body else frozenset()
     if not codes.isdisjoint(SUSPENDED):
         return Why.SUSPENDED
-    if not codes.isdisjoint(UNPAID) or failure.status in _UNPAID_STATUS or _spent(codes):
+    if not codes.isdisjoint(KEY):
+        return Why.KEY
+    if not codes.isdisjoint(UNPAID) or _spent(codes):
         return Why.UNPAID
-    return Why.DENIED if codes.isdisjoint(KEY) else Why.KEY
+    said = next((why for words, why in _WORDS if words.search(failure.words)), None)
+    return said or (Why.UNPAID if failure.status in _UNPAID_STATUS else Why.DENIED)
 
 
 def _spent(codes: frozenset[str]) -> bool:
@@ -62,4 +75,4 @@ def _spent(codes: frozenset[str]) -> bool:
 def why_unknown(failure: Failure, *, worked: bool) -> str:
     """Returns why a model is not known: `retired` if the server says so, or if it `worked` before; "" if nobody knows."""
     codes = codes_of(error_of(failure.body)) if failure.body else frozenset()
-    return RETIRED if worked or not codes.isdisjoint(_RETIRED) else ""
+    return RETIRED if worked or failure.status == _GONE or not codes.isdisjoint(_RETIRED) else ""

@@ -33,7 +33,7 @@ _ACCOUNT: Final = (
 )  # codes and types that say that the key, or its account, cannot be used
 _UNKNOWN_MODEL: Final = frozenset((
     "model_not_found", "deploymentnotfound", "unknown_model", "invalid_model", "model_decommissioned", "model_not_available",
-    "model_not_exist", "model_deprecated", "modelnotfound", "modelnotopen", "invalidendpointormodel.notfound",
+    "model_not_exist", "model_deprecated", "modelnotfound", "modelnotopen", "model_gone", "invalidendpointormodel.notfound",
 ))  # fmt: skip
 _TOO_LONG: Final = frozenset((
     "context_length_exceeded", "exceed_context_size_error", "request_too_large", "context_window_exceeded",
@@ -186,6 +186,8 @@ def _outcome(status: int, found: dict[str, Any], model: str, retry_after: float 
         return named if named is not None and named is not Outcome.UNSUPPORTED else Outcome.DENIED
     if status == 404:
         return Outcome.MODEL_NOT_FOUND if _names_no_model(found, codes, model) else Outcome.UNSUPPORTED
+    if status == 410:  # of a model that had its time: NVIDIA's catalogue, gateways
+        return named or (Outcome.MODEL_NOT_FOUND if _names(found, model) else Outcome.UNSUPPORTED)
     return _caller_fault(status, codes, named, retry_after, may_wait)
 
 
@@ -250,4 +252,10 @@ def _names_no_model(found: dict[str, Any], codes: frozenset[str], model: str) ->
     gone = "does not exist" in said or "not found" in said or "not exist" in said
     if not gone or not model or not ("model" in said or "deployment" in said):
         return False
-    return re.search(rf"(?<![\w.-]){re.escape(model.lower())}(?![\w-])", message) is not None
+    return _names(found, model)
+
+
+def _names(found: dict[str, Any], model: str) -> bool:
+    """Returns whether the message names the model."""
+    message = text_of(found.get("message")).lower()
+    return bool(model) and re.search(rf"(?<![\w.-]){re.escape(model.lower())}(?![\w-])", message) is not None
