@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, final
 
 from genset.router.backends.account_words import Why
 from genset.router.backends.backend import Backend
-from genset.router.backends.breaker import Cause
+from genset.router.backends.breaker import HARD_DOWN_AUTH_SECONDS, Cause
 from genset.router.backends.outcomes import Failure, Mark
 from genset.router.backends.suspicion import Refusal
 from genset.router.dialects.openai.api import PATHS, api_for
@@ -101,8 +101,10 @@ class Account:
         self.suspension = Suspension(since, failure)
         for backend in self.members:
             known = _refusal(backend, now)
-            met_on = known.met_on if known is not None else _path(backend)
-            backend.standing.refuse(Cause.AUTH, met_on, "", failure, now)
+            if known is None:
+                backend.standing.refuse(Cause.AUTH, _path(backend), "", failure, now)
+            else:  # it lasts on, and is asked when it would have been: another one's refusal must not put that off
+                known.until = now + HARD_DOWN_AUTH_SECONDS
 
 
 @final
