@@ -16,9 +16,10 @@ from genset.columns import aligned
 SCHEMA: Final = "genset.dev/overview/v1"  # of the JSON: fields are added, never changed
 #: Reasons for which a model that does not serve is as it should be.
 _AT_REST: Final = frozenset(("AtRest", "ScaledToZero", "WaitsForPool"))
-#: Reasons that pass by themselves.
+#: Reasons that pass by themselves. Why there are no routers is told by the reason beside NoRouters.
 _PASSING: Final = frozenset((
-    "Starting", "RollingOut", "Downloading", "WaitingForVolume", "Pending", "PredecessorLeaving", "InUse", "WaitsItsTurn",
+    "Starting", "RollingOut", "Downloading", "WaitingForVolume", "Pending", "NoRouters", "PredecessorLeaving", "InUse",
+    "WaitsItsTurn",
 ))  # fmt: skip
 _BAD_IF_TRUE: Final = frozenset(("Stalled", "Warnings", "UpgradePending", "ProofStale"))
 _MODEL_HEADS: Final = ("NAMESPACE", "NAME", "MODEL", "ENGINE", "CLASS", "UP", "STATE")
