@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,10 +100,11 @@ def create(
         )
         making.fetch()
         own = making.finish(files, chart, now)
-    progress.update(state="verifying", message="Reads it back")
+    reading = ProgressLog(time.monotonic)
+    reading.update(state="verifying")
     try:
         opened = verify.verify(
-            partial, lambda done, total: progress.update(received=done, total_bytes=total, file=out.name)
+            partial, lambda done, total: reading.update(received=done, total_bytes=total, file=out.name)
         )
         if opened.own.digest != own:
             raise BundleError(f"{partial}: it is not what was written")

@@ -140,8 +140,8 @@ def verify(bundle: Path, digest: str | None, key: Path | None, signature: Path |
 
     if (key is None) != (signature is None):
         raise click.UsageError("--key and --signature belong together")
-    with _told() as progress:
-        opened = _verified(bundle, digest, key, signature, progress)
+    with _told():
+        opened = _verified(bundle, digest, key, signature)
         now = datetime.now(UTC)
         click.echo(shown.as_json(opened, now) if output == "json" else shown.summary(opened, now))
 
@@ -189,8 +189,8 @@ def load(
         raise click.UsageError("give one of --registry and --containerd")
     if (key is None) != (signature is None):
         raise click.UsageError("--key and --signature belong together")
-    with _told() as progress:
-        opened = _verified(bundle, digest, key, signature, progress)
+    with _told("Loaded") as progress:
+        opened = _verified(bundle, digest, key, signature)
         means = _means(access, None, 120.0)
         if registry is None:
             loaded = loading.to_node(opened, address, namespace, weights.resolve() if weights else None, progress)
@@ -200,11 +200,15 @@ def load(
         click.echo(shown.loaded(loading.write(opened, loaded, out), loaded))
 
 
-def _verified(bundle: Path, digest: str | None, key: Path | None, signature: Path | None, progress: Any) -> Any:
+def _verified(bundle: Path, digest: str | None, key: Path | None, signature: Path | None) -> Any:
+    import time
+
     from genset.bundle.errors import BundleError
     from genset.bundle.signature import check
     from genset.bundle.verify import verify as verified
+    from genset.weights.progress import ProgressLog
 
+    progress = ProgressLog(time.monotonic)
     opened = verified(
         bundle,
         lambda done, total: progress.update(received=done, total_bytes=total, file=bundle.name, state="verifying"),
@@ -228,7 +232,7 @@ def _means(access: dict[str, Any], secrets_dir: Path | None, patience: float) ->
 
 
 @contextmanager
-def _told() -> Iterator[Any]:
+def _told(verb: str = "Downloaded") -> Iterator[Any]:
     """Writes progress to standard error, and ends with a sentence if it ends badly."""
     import time
 
@@ -241,7 +245,7 @@ def _told() -> Iterator[Any]:
         logging.getLogger(name).setLevel(logging.WARNING)  # their lines hold whole URLs, with signatures
     began = time.monotonic()
     try:
-        yield ProgressLog(time.monotonic)
+        yield ProgressLog(time.monotonic, verb)
         click.echo(f"It took {time.monotonic() - began:.0f} s.", err=True)
     except BundleError as error:
         raise click.ClickException(str(error)) from error

@@ -19,11 +19,12 @@ LOG_SECONDS = 5.0
 class ProgressLog:
     """The progress log knows how far the download is: a snapshot for whoever asks, and a line of the log now and then.
 
-    `clock` gives seconds that only grow.
+    `clock` gives seconds that only grow; `verb` is what is done, in its lines.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], verb: str = "Downloaded") -> None:
         self._clock = clock
+        self._verb = verb
         self._lock = threading.Lock()
         self._snapshot = DownloadProgress("downloading")
         self._logged_at = clock()
@@ -61,7 +62,7 @@ class ProgressLog:
             rate = max(0.0, (received - self._logged_bytes) / elapsed)
             self._logged_at, self._logged_bytes = now, received
             snapshot = self._snapshot
-        _log.info("%s", _line(snapshot, rate))
+        _log.info("%s", _line(snapshot, rate, self._verb))
 
     @contextmanager
     def behind(self, before: int) -> Iterator[None]:
@@ -73,8 +74,8 @@ class ProgressLog:
             self._before = 0
 
 
-def _line(snapshot: DownloadProgress, rate: float) -> str:
-    verb = "Verified" if snapshot.state == "verifying" else "Downloaded"
+def _line(snapshot: DownloadProgress, rate: float, verb: str) -> str:
+    verb = "Verified" if snapshot.state == "verifying" else verb
     if not snapshot.total_bytes:
         return f"{verb} {size_text(snapshot.received)} of {snapshot.file} at {rate / 1e6:.1f} MB/s"
     percent = 100 * snapshot.received // snapshot.total_bytes
