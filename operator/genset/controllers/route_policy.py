@@ -39,6 +39,7 @@ from genset.controllers.session import (
     soonest,
     version_of,
 )
+from genset.controllers.told_drills import ToldDrills
 from genset.controllers.told_shares import ToldShares
 from genset.controllers.upgrades import Permit, UpgradeCandidate, told_upgrade
 from genset.desired import coverage, data_zones, drills, router, router_config
@@ -100,6 +101,8 @@ class RoutePolicyController:
         self.outages = OutageBook()
         self._shares = ToldShares(session.metrics.local_share, session.metrics.local_share_target)
         self._coverages = Coverages(session.metrics.coverage)
+        metrics = session.metrics
+        self._drills = ToldDrills(metrics.drill_seconds, metrics.drill_lost, metrics.drill_good)
         self._looks: dict[Key, int] = {}
         self._life = secrets_of_python.token_hex(4)  # what drills that this operator begins are known by
 
@@ -115,6 +118,7 @@ class RoutePolicyController:
             self.outages.drop(key)
             self._shares.drop(key)
             self._coverages.drop(key)
+            self._drills.drop(key)
             self._looks.pop(key, None)
             self._tell_servers(key, session.servers.drop(key))
             return None
@@ -384,6 +388,7 @@ class RoutePolicyController:
         new = status.evaluate(resource, observed, session.now(), self._world(resource, context, pods, reports))
         self._shares.tell(key, new.local_share)
         self._coverages.tell(key, new.coverage or ())
+        self._drills.tell(key, new.drills)
         events = status.events(resource, new, observed)
         await session.tell(kinds.ROUTE_POLICY, live, new, events)
         return new

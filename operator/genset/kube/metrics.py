@@ -67,6 +67,24 @@ class Metrics:
             ["namespace", "policy", "route", "outcome"],
             registry=r,
         )
+        self.drill_seconds = Gauge(
+            "genset_drill_last_seconds",
+            "What the last run of a drill has measured: detection, first_byte_p50, first_byte_p99, rto, give_back.",
+            ["namespace", "policy", "drill", "what"],
+            registry=r,
+        )
+        self.drill_lost = Gauge(
+            "genset_drill_last_lost",
+            "Requests that the last run of a drill lost, or answered in part.",
+            ["namespace", "policy", "drill"],
+            registry=r,
+        )
+        self.drill_good = Gauge(
+            "genset_drill_last_passed_timestamp_seconds",
+            "When the last run of a drill ended that was passed.",
+            ["namespace", "policy", "drill"],
+            registry=r,
+        )
         self.conditions = Gauge(
             "genset_resource_condition",
             "1 for each condition of a ModelDeployment or RoutePolicy, with its status (True, False, Unknown) and reason.",

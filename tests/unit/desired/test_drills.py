@@ -6,16 +6,20 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 
 from genset.api.drills import DrillStatus
 from genset.api.routepolicy import RoutePolicy
 from genset.continuity.drills.evidence import run_hash
 from genset.contracts.drill import DrillPhase, DrillReport, Measured
 from genset.contracts.router_admin import ConfigReport
+from genset.controllers.keys import Key
+from genset.controllers.told_drills import ToldDrills
 from genset.desired import config_document
 from genset.desired import router as router_objects
 from genset.desired.context import RoutePolicyContext, Settings
 from genset.desired.drills import DrillPlan, faults, plan, taken
+from genset.kube.metrics import Metrics
 from genset.status import drills
 from genset.times import rfc3339, seconds
 
@@ -225,6 +229,31 @@ def test_somebody_may_ask_once() -> None:
     strange = Cluster(CLOUD)
     strange.asked = "nobody.x1"
     assert strange.passes(MONDAY - 60).order is None
+
+
+def test_what_a_run_has_shown_is_a_metric_as_long_as_it_is_there() -> None:
+    metrics, key = Metrics(), Key("RoutePolicy", "law", "assistant")
+    told = ToldDrills(metrics.drill_seconds, metrics.drill_lost, metrics.drill_good)
+
+    def rows() -> dict[str, float]:
+        found = generate_latest(metrics.registry).decode().splitlines()
+        lines = (line.rpartition(" ") for line in found if line.startswith("genset_drill_"))
+        return {
+            name.replace('drill="cloud",namespace="law",policy="assistant"', ""): float(value)
+            for name, _, value in lines
+        }
+
+    cluster = Cluster(CLOUD)
+    told.tell(key, [cluster.of("cloud")])
+    assert rows() == {}
+    begun = cluster.passes(MONDAY, a=None)
+    cluster.passes(MONDAY + 60, a=replace(report(begun), measured=replace(MEASURED, detection=None, lost=2, cut=1)))
+    told.tell(key, [cluster.of("cloud")])
+    found = rows()
+    assert found['genset_drill_last_seconds{,what="rto"}'] == 1.2 and found["genset_drill_last_lost{}"] == 3
+    assert not any("detection" in name or "passed" in name for name in found), "what never came has no row"
+    told.drop(key)
+    assert rows() == {}
 
 
 def test_proof_grows_old() -> None:
