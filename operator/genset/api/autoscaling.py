@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from genset.api.base import LATER, ApiModel, CelRule, Name, rules
+from genset.api.cron import Cron, TimeZone
 
 STABILIZATION_SECONDS = 300  # the HorizontalPodAutoscaler's own default on the way down
 
@@ -21,21 +22,14 @@ STABILIZATION_SECONDS = 300  # the HorizontalPodAutoscaler's own default on the 
 class Schedule(ApiModel):
     """Other bounds from a time on: until any schedule of the list begins the next time."""
 
-    cron: str = Field(
-        min_length=9,
-        max_length=100,
-        pattern=r"^[0-9A-Za-z*,/#-]+( [0-9A-Za-z*,/#-]+){4}$",
+    cron: Cron = Field(
         examples=["0 7 * * 1-5"],
         description="When it begins: minute, hour, day of the month, month and day of the week (0 and 7 are Sunday), as cron "
         "reads them. If clocks are set forward over it, it begins with the first minute after the gap; if they are set "
         "back, it begins once.",
     )
-    time_zone: str | None = Field(
+    time_zone: TimeZone | None = Field(
         default=None,
-        min_length=1,
-        max_length=64,
-        pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$",
-        examples=["Europe/Berlin"],
         description="Whose clock cron means, by its name in the time zone database. Default: UTC.",
     )
     min: int | None = Field(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from genset.api.base import DNS_LABEL, ApiModel, CelRule
+from genset.api.cron import TimeZone
 from genset.api.price import Currency
 
 Label = Annotated[str, Field(pattern=DNS_LABEL, min_length=1, max_length=63, examples=["frontier"])]
@@ -75,12 +76,8 @@ class BudgetSpec(ApiModel):
     window: BudgetWindow = Field(
         default=BudgetWindow.MONTH, strict=False, description="When it begins anew: weeks begin on Monday."
     )
-    time_zone: str | None = Field(
+    time_zone: TimeZone | None = Field(
         default=None,
-        min_length=1,
-        max_length=64,
-        pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$",
-        examples=["Europe/Berlin"],
         description="Whose midnight begins it, by its name in the time zone database. Default: UTC.",
     )
     warn_at_percent: int = Field(

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from genset.api.base import DNS_LABEL, ApiModel, CelRule, rules
 from genset.api.cloud import ProviderName
+from genset.api.cron import Cron, TimeZone
 from genset.contracts.drill import LONGEST_SECONDS, MOST_PER_SECOND, DrillPhase, Fault
 
 MOST_DRILLS = 16  # of a policy
@@ -96,21 +97,13 @@ class Drill(ApiModel):
         examples=["cloud-gone"],
         description="Name in status, Events and records.",
     )
-    schedule: str | None = Field(
+    schedule: Cron | None = Field(
         default=None,
-        min_length=9,
-        max_length=100,
-        pattern=r"^[0-9A-Za-z*,/#-]+( [0-9A-Za-z*,/#-]+){4}$",
-        examples=["0 10 * * 1"],
         description="When it runs: minute, hour, day of the month, month and day of the week, as cron reads them. Default: only "
         "when somebody asks for it (genset drill run).",
     )
-    time_zone: str | None = Field(
+    time_zone: TimeZone | None = Field(
         default=None,
-        min_length=1,
-        max_length=64,
-        pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$",
-        examples=["Europe/Berlin"],
         description="Whose clock schedule means, by its name in the time zone database. Default: UTC.",
     )
     take: DrillTake = Field(description="What is taken away.")
