@@ -11,7 +11,7 @@ import pytest
 
 from genset.api.crd import definitions
 from genset.doctor import findings as doctor
-from genset.doctor.findings import Installation, Verdict
+from genset.doctor.findings import Diagnosis, Installation
 
 Object = dict[str, Any]
 RELEASE = "0.2.0.dev0"
@@ -79,7 +79,7 @@ def other_release() -> list[Object]:
 
 def test_all_is_well() -> None:
     found = seen(WELL)
-    assert {one.verdict for one in found} == {Verdict.WELL}, doctor.table(found)
+    assert {one.verdict for one in found} == {Diagnosis.WELL}, doctor.table(found)
     shown = doctor.table(found)
     assert "1 of 1 are ready: 3.5 cores, 32 GiB, accelerators: 2 of nvidia" in shown
     assert "pod-a leads" in shown and "->" not in shown
@@ -146,7 +146,7 @@ def test_what_is_not_well_says_what_to_do(
     assert [one[0] for one in told] == [verdict], doctor.table(found)
     assert remedy in told[0][2] and bool(told[0][2]) == bool(remedy)
     assert [
-        one.about for one in found if one.verdict == Verdict.ILL and one.about not in (about, "leader", "namespaces")
+        one.about for one in found if one.verdict == Diagnosis.ILL and one.about not in (about, "leader", "namespaces")
     ] == []
 
 

@@ -32,5 +32,5 @@ def command(kube_context: str | None, output: str) -> None:
     ours = {one["metadata"]["name"]: one for one in definitions().values()}
     seen = list(doctor.findings(found, ours, genset.__version__, time.time()))
     click.echo(doctor.table(seen) if output == "table" else doctor.as_json(seen))
-    if any(one.verdict == doctor.Verdict.ILL for one in seen):
+    if any(one.verdict == doctor.Diagnosis.ILL for one in seen):
         raise click.exceptions.Exit(1)

@@ -26,8 +26,8 @@ _GIBI: Final = 1 << 30
 _DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 
 
-class Verdict(StrEnum):
-    """A verdict is what a look at one thing has shown."""
+class Diagnosis(StrEnum):
+    """A diagnosis is what a look at one thing has shown."""
 
     WELL = "ok"
     LOOK = "look"  # it serves, and somebody should look
@@ -40,7 +40,7 @@ class Finding:
     """A finding is what was seen of one thing. `remedy`: what to do, unless it is well."""
 
     about: str
-    verdict: Verdict
+    verdict: Diagnosis
     seen: str
     remedy: str = ""
 
@@ -75,39 +75,41 @@ def findings(found: Installation, definitions: Mapping[str, Object], release: st
 
 def _looked(about: str, read: Read, look: Any) -> Iterator[Finding]:
     if isinstance(read, str):
-        yield Finding(about, Verdict.UNKNOWN, read, "ask somebody who may read it, or ask for the right")
+        yield Finding(about, Diagnosis.UNKNOWN, read, "ask somebody who may read it, or ask for the right")
         return
     for verdict, seen, remedy in look(read):
         yield Finding(about, verdict, seen, remedy)
 
 
-Seen = Iterator[tuple[Verdict, str, str]]
+Seen = Iterator[tuple[Diagnosis, str, str]]
 
 
 def _cluster(version: str) -> Finding:
     found = re.match(r"v?(\d+)\.(\d+)", version)
     if found is None:
-        return Finding("cluster", Verdict.UNKNOWN, f"tells no version ({version!r})", "look at it with kubectl version")
+        return Finding(
+            "cluster", Diagnosis.UNKNOWN, f"tells no version ({version!r})", "look at it with kubectl version"
+        )
     if (int(found[1]), int(found[2])) < LEAST_KUBERNETES:
         least = ".".join(map(str, LEAST_KUBERNETES))
-        return Finding("cluster", Verdict.ILL, f"Kubernetes {version}", f"genset needs {least}: upgrade the cluster")
-    return Finding("cluster", Verdict.WELL, f"Kubernetes {version}")
+        return Finding("cluster", Diagnosis.ILL, f"Kubernetes {version}", f"genset needs {least}: upgrade the cluster")
+    return Finding("cluster", Diagnosis.WELL, f"Kubernetes {version}")
 
 
 def _definitions(live: Sequence[Object], ours: Mapping[str, Object], release: str) -> Seen:
     there = {one["metadata"]["name"]: one for one in live}
     if missing := sorted(ours.keys() - there.keys()):
-        yield Verdict.ILL, f"{' and '.join(missing)} missing", "genset crds | kubectl apply --server-side -f -"
+        yield Diagnosis.ILL, f"{' and '.join(missing)} missing", "genset crds | kubectl apply --server-side -f -"
         return
     other = [name for name, one in ours.items() if not _same(there[name], one)]
     if other:
         yield (
-            Verdict.LOOK,
+            Diagnosis.LOOK,
             f"{' and '.join(sorted(other))} of another release than this command ({release})",
             "take the command of the installed release; or upgrade: definitions first, then the chart (docs/upgrade.md)",
         )
     else:
-        yield Verdict.WELL, f"as this command has them ({release})", ""
+        yield Diagnosis.WELL, f"as this command has them ({release})", ""
 
 
 def _same(live: Object, ours: Object) -> bool:
@@ -125,27 +127,31 @@ def _fields(schema: Object) -> Any:
 
 def _operators(live: Sequence[Object], release: str) -> Seen:
     if not live:
-        yield Verdict.ILL, "none is installed", "helm install genset charts/genset -n genset-system --create-namespace"
+        yield (
+            Diagnosis.ILL,
+            "none is installed",
+            "helm install genset charts/genset -n genset-system --create-namespace",
+        )
         return
     for one in live:
         name = _named(one)
         wanted, ready = one["spec"].get("replicas", 1), (one.get("status") or {}).get("readyReplicas") or 0
         if ready < max(1, wanted):
-            verdict = Verdict.LOOK if ready else Verdict.ILL
+            verdict = Diagnosis.LOOK if ready else Diagnosis.ILL
             at = one["metadata"]["namespace"]
             remedy = f"kubectl describe pods -n {at} -l app.kubernetes.io/component=operator"
             yield verdict, f"{name}: {ready} of {wanted} replicas are ready", remedy
         else:
-            yield Verdict.WELL, f"{name}: {ready} of {wanted} replicas are ready", ""
+            yield Diagnosis.WELL, f"{name}: {ready} of {wanted} replicas are ready", ""
         tag = _tag(one)
         if tag and tag.replace("-", "").replace("+", "") != release.replace("-", "").replace("+", ""):
             remedy = "take the command of that release where the two differ"
-            yield Verdict.LOOK, f"{name} is release {tag}, this command {release}", remedy
+            yield Diagnosis.LOOK, f"{name} is release {tag}, this command {release}", remedy
     everywhere = [one for one in live if not _flags(one, "namespace")]
     if len(everywhere) > 1:
         both = " and ".join(map(_named, everywhere))
         yield (
-            Verdict.ILL,
+            Diagnosis.ILL,
             f"{both} serve all namespaces, and overrule each other",
             "remove one, or give both watchNamespaces",
         )
@@ -160,23 +166,23 @@ def _leaders(leases: Sequence[Object], operators: Read, now: float) -> Seen:
         remedy = f"kubectl logs -n {namespace} deploy/{one['metadata']['name']}"
         spec = (lease or {}).get("spec") or {}
         if not spec.get("holderIdentity"):
-            yield Verdict.ILL, f"nobody holds Lease {namespace}/{name}", remedy
+            yield Diagnosis.ILL, f"nobody holds Lease {namespace}/{name}", remedy
             continue
         age = now - datetime.fromisoformat(spec["renewTime"]).timestamp()
         if age > 2 * spec.get("leaseDurationSeconds", 15):
             yield (
-                Verdict.ILL,
+                Diagnosis.ILL,
                 f"{spec['holderIdentity']} has not renewed Lease {namespace}/{name} for {age:.0f} s",
                 remedy,
             )
         else:
-            yield Verdict.WELL, f"{spec['holderIdentity']} leads", ""
+            yield Diagnosis.WELL, f"{spec['holderIdentity']} leads", ""
 
 
 def _namespaces(resources: Sequence[Object], found: Installation) -> Seen:
     used = sorted({one["metadata"]["namespace"] for one in resources})
     if isinstance(found.operators, str) or isinstance(found.namespaces, str):
-        yield Verdict.UNKNOWN, f"{len(used)} hold resources; who serves them is not known", "see above"
+        yield Diagnosis.UNKNOWN, f"{len(used)} hold resources; who serves them is not known", "see above"
         return
     labels = {one["metadata"]["name"]: one["metadata"].get("labels") or {} for one in found.namespaces}
     watched = {name for one in found.operators for name in _flags(one, "namespace")}
@@ -189,41 +195,41 @@ def _namespaces(resources: Sequence[Object], found: Installation) -> Seen:
         ill = True
         if everywhere:
             remedy = f"kubectl label namespace {name} {names.LABEL_MANAGED_NAMESPACE}=true"
-            yield Verdict.ILL, f"{name} holds resources, and no operator may write there", remedy
+            yield Diagnosis.ILL, f"{name} holds resources, and no operator may write there", remedy
         else:
             yield (
-                Verdict.ILL,
+                Diagnosis.ILL,
                 f"{name} holds resources that no operator watches",
                 f"add {name} to the chart's watchNamespaces",
             )
     if not ill:
-        yield Verdict.WELL, f"{len(used)} hold resources, and are served" if used else "none holds a resource yet", ""
+        yield Diagnosis.WELL, f"{len(used)} hold resources, and are served" if used else "none holds a resource yet", ""
 
 
 def _storage(classes: Sequence[Object]) -> Seen:
     default = [one for one in classes if (one["metadata"].get("annotations") or {}).get(_DEFAULT_CLASS) == "true"]
     if default:
         yield (
-            Verdict.WELL,
+            Diagnosis.WELL,
             f"weights go to {default[0]['metadata']['name']}, unless cache.storageClass says otherwise",
             "",
         )
     elif classes:
         those = ", ".join(sorted(one["metadata"]["name"] for one in classes))
         yield (
-            Verdict.LOOK,
+            Diagnosis.LOOK,
             f"no StorageClass is the default; there are {those}",
             "name one in cache.storageClass of each model",
         )
     else:
         remedy = "install a provisioner, or give models folders of nodes (source.hostPath) or a shared claim (docs/weights.md)"
-        yield Verdict.LOOK, "there is no StorageClass", remedy
+        yield Diagnosis.LOOK, "there is no StorageClass", remedy
 
 
 def _nodes(nodes: Sequence[Object]) -> Seen:
     ready = [one for one in nodes if _is_ready(one)]
     if not ready:
-        yield Verdict.ILL, f"none of {len(nodes)} is ready", "kubectl describe nodes"
+        yield Diagnosis.ILL, f"none of {len(nodes)} is ready", "kubectl describe nodes"
         return
     room = [one["status"].get("allocatable") or {} for one in ready]
     memory = sum(int(parse_quantity(str(one.get("memory", "0")))) for one in room) // _GIBI
@@ -234,33 +240,33 @@ def _nodes(nodes: Sequence[Object]) -> Seen:
     }
     there = ", ".join(f"{count} of {vendor}" for vendor, count in devices.items() if count) or "none"
     seen = f"{len(ready)} of {len(nodes)} are ready: {float(cores):g} cores, {memory} GiB, accelerators: {there}"
-    yield (Verdict.WELL, seen, "") if len(ready) == len(nodes) else (Verdict.LOOK, seen, "kubectl describe nodes")
+    yield (Diagnosis.WELL, seen, "") if len(ready) == len(nodes) else (Diagnosis.LOOK, seen, "kubectl describe nodes")
 
 
 def _ledger(live: Sequence[Object], operators: Read) -> Seen:
     wanted = not isinstance(operators, str) and any(_flags(one, "ledger-url") for one in operators)
     if not live:
         if wanted:
-            yield Verdict.LOOK, "the operator sends routers' records to a ledger that is not the chart's", ""
+            yield Diagnosis.LOOK, "the operator sends routers' records to a ledger that is not the chart's", ""
         else:
-            yield Verdict.WELL, "not enabled: nothing keeps what requests cost (ledger.enabled)", ""
+            yield Diagnosis.WELL, "not enabled: nothing keeps what requests cost (ledger.enabled)", ""
         return
     for one in live:
         if (one.get("status") or {}).get("readyReplicas"):
-            yield Verdict.WELL, f"{_named(one)} is ready", ""
+            yield Diagnosis.WELL, f"{_named(one)} is ready", ""
         else:
             at = one["metadata"]["namespace"]
             remedy = f"kubectl describe pods -n {at} -l app.kubernetes.io/component=ledger"
-            yield Verdict.ILL, f"{_named(one)} is not ready: routers keep their records, for a while", remedy
+            yield Diagnosis.ILL, f"{_named(one)} is not ready: routers keep their records, for a while", remedy
 
 
 def _resources(live: Sequence[Object]) -> Seen:
     seen = overview.of(live)
     needs = [one for one in seen.matters if not one.passes]
     if needs:
-        yield Verdict.LOOK, f"{len(needs)} things need somebody", "genset status"
+        yield Diagnosis.LOOK, f"{len(needs)} things need somebody", "genset status"
     else:
-        yield Verdict.WELL, f"{len(seen.models)} models and {len(seen.policies)} policies", ""
+        yield Diagnosis.WELL, f"{len(seen.models)} models and {len(seen.policies)} policies", ""
 
 
 def _named(one: Object) -> str:
