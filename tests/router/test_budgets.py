@@ -16,6 +16,7 @@ from testbed.upstream.steps import Answer, Break, Silence, Status, model_not_fou
 from tests.support.router.budgets import budget, budgeted, priced
 from tests.support.router.consumers import access, bearer, consumer, keys
 from tests.support.router.dialects import Messages, Responses
+from tests.support.router.sharing import two_routers
 
 ANSWER = 27 * 10**6  # what an answer of ten words costs, in millionths of a millionth
 THREE = "0.0001"  # a budget of three answers
@@ -352,21 +353,11 @@ async def test_a_budget_covers_nothing_but_its_scope_and_then_costs_nothing(tmp_
 async def test_two_routers_tell_each_other_what_they_have_spent_and_reserved(tmp_path: Path) -> None:
     async with ScriptedUpstream(default=Answer(first_delay=0.8)) as far:
 
-        def content(port: int) -> dict[str, Any]:
-            peers = {"dns": {"host": "127.0.0.1", "port": port}, "tokenFile": "access.peers"}
-            shared = {"peers": peers} if port else {}
+        def content(peers: dict[str, Any] | None) -> dict[str, Any]:
+            shared = {"peers": peers} if peers else {}
             return budgeted(config(priced(far.base_url)), budget(THREE), routers=2, **shared)
 
-        files = {"access.peers": b"a token of the routers"}
-        for name in ("one", "two"):
-            (tmp_path / name).mkdir()
-        async with (
-            RunningRouter(tmp_path / "one", content(0), files) as one,
-            RunningRouter(tmp_path / "two", content(0), files) as two,
-        ):
-            one.write(content(two.router.admin_port))
-            two.write(content(one.router.admin_port))
-            await asyncio.gather(one.router.reload(), two.router.reload())
+        async with two_routers(tmp_path, content) as (one, two):
             running = asyncio.create_task(one.ask(chat(stream=False)))
             await until(lambda: reserved(one) > 0)
             book = two.router.shared.budgets

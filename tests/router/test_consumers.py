@@ -17,6 +17,7 @@ from testbed.upstream.client import Response, chat
 from testbed.upstream.scripted import ScriptedUpstream
 from testbed.upstream.steps import Answer
 from tests.support.router.consumers import KEYS, access, bearer, consumer, keys
+from tests.support.router.sharing import two_routers
 
 MODELS = ["counting", "ocr-small", "secret"]
 MESSAGE = {"model": "counting", "max_tokens": 8, "messages": [{"role": "user", "content": "count"}]}
@@ -221,21 +222,11 @@ async def two_that_share(
 ) -> AsyncIterator[list[RunningRouter]]:
     """Two routers that have heard each other; consumer lab has an allowance."""
 
-    def content(port: int) -> dict[str, Any]:
-        peers = {"dns": {"host": "127.0.0.1", "port": port}, "tokenFile": "access.peers"} if port else None
+    def content(peers: dict[str, Any] | None) -> dict[str, Any]:
         return {**config(house(model.base_url)), "access": access(consumer("lab", **allowance), routers=2, peers=peers)}
 
-    files = {**keys(), "access.peers": b"a token of the routers"}
-    for folder in ("one", "two"):
-        (tmp_path / folder).mkdir()
-    async with (
-        RunningRouter(tmp_path / "one", content(0), files) as one,
-        RunningRouter(tmp_path / "two", content(0), files) as two,
-    ):
-        one.write(content(two.router.admin_port))
-        two.write(content(one.router.admin_port))
-        await asyncio.gather(one.router.reload(), two.router.reload())
-        yield [one, two]
+    async with two_routers(tmp_path, content, keys()) as routers:
+        yield routers
 
 
 async def test_two_routers_share_a_limit_wherever_the_load_comes(tmp_path: Path) -> None:

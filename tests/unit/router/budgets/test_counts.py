@@ -7,8 +7,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.budgets import counts
-from genset.router.budgets.counts import WindowCounts
+from genset.router.budgets.counts import MOST_KNOWN, MOST_TOLD, WindowCounts
 
 NAMES = ("a", "b", "c")
 STEPS = st.lists(
@@ -53,14 +52,15 @@ def test_a_sum_is_never_too_high_and_the_same_once_everything_was_heard(steps: l
     assert {one.total for one in known.values()} == {sum(truth.values())}
 
 
-def test_there_is_a_bound_for_what_others_make_up(monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(counts, "MOST_KNOWN", 3)
+def test_there_is_a_bound_for_what_others_make_up() -> None:
     one = WindowCounts(0)
-    for number in range(10):
+    for number in range(MOST_KNOWN + 10):
         one.hear(f"life-{number}", 5)
-    assert one.total == 15
+    assert one.total == 5 * MOST_KNOWN
     one.hear("life-1", 50)
-    assert one.total == 60
+    assert one.total == 5 * MOST_KNOWN + 45
+    told = dict(one.told("me"))
+    assert len(told) == MOST_TOLD and told["life-1"] == 50, "what is told is the most of it"
 
 
 def test_an_old_word_takes_nothing_back() -> None:
