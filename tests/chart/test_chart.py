@@ -48,6 +48,9 @@ COMBINATIONS: dict[str, Object] = {
     "no budget": {"podDisruptionBudget": {"enabled": False}},
     "a proxy": {"env": [{"name": "HTTPS_PROXY", "value": "http://proxy.corp:3128"}]},
     "a ledger": {"ledger": {"enabled": True}},
+    "a ledger that tells others": {
+        "ledger": {"enabled": True, "otlpEndpoint": "http://c:4318", "otari": {"url": "http://o", "keySecret": {"name": "o"}}}
+    },
     "a ledger on PostgreSQL, in two namespaces": {
         "ledger": {"enabled": True, "databaseSecret": {"name": "pg"}, "keySecret": "mine", "fsGroup": None},
         "watchNamespaces": ["models", "team-a"],
