@@ -104,7 +104,7 @@ async def test_a_day_is_what_it_is_by_hand(
     found = differences(told, bill(sent, day.invoices()))
     assert not found, explained(found, sent, day, ledger)
     assert_own(told, day)
-    assert_left(egress_books.from_url(ledger.url, token(KEY, READER), 0), day)
+    assert_left(egress_books.from_url(ledger.url, token(KEY, READER), 0, EgressReading()), day)
     assert_counted(url, now)
     nothing_twice(url, day)
 
