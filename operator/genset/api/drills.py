@@ -48,6 +48,7 @@ class DrillTake(ApiModel):
         pattern=DNS_LABEL,
         min_length=1,
         max_length=63,
+        examples=["frontier"],
         description="One backend of the policy, by its name.",
     )
 
