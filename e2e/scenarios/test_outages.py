@@ -47,16 +47,16 @@ async def until_event(house: House, reason: str) -> str:
 
 
 @asynccontextmanager
-async def policy(world: World, **cloud: Any) -> AsyncIterator[str]:
-    """A policy that asks the cloud first, at two hosts of which one is never there, then the house; its router's URL."""
+async def policy(world: World, *, dead: bool = True, **cloud: Any) -> AsyncIterator[str]:
+    """A policy that asks the cloud first, at two hosts of which one is never there (`dead`), then the house; its router's URL."""
     house = world.house
     frontier = next(b for b in world.sample("RoutePolicy", story.POLICY)["spec"]["backends"] if b["name"] == "frontier")
     backends = [
         {**frontier, "cloud": {**frontier["cloud"], **cloud}},
-        {"name": "dead", "cloud": DEAD},
+        *([{"name": "dead", "cloud": DEAD}] if dead else []),
         {"name": "house", "deployment": {"name": story.DEPLOYMENT}},
     ]
-    made = route_policy(story.NAMESPACE, POLICY, backends, "frontier", "dead", "house")
+    made = route_policy(story.NAMESPACE, POLICY, backends, *(str(one["name"]) for one in backends))
     made["spec"]["router"]["replicas"] = 1
     house.apply(made)
     try:

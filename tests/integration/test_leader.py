@@ -66,7 +66,11 @@ async def test_the_other_one_takes_over_when_the_leader_is_killed(world: World, 
         assert not any(line.startswith(("Applied", "Became")) for line in started[second].lines())
         (health,) = await world.until("the follower listens", lambda: _ports(started[second]))
         async with httpx.AsyncClient(trust_env=False) as client:
-            assert (await client.get(f"http://127.0.0.1:{health}/readyz")).status_code == 200, "a follower is ready"
+
+            async def is_ready() -> bool:
+                return (await client.get(f"http://127.0.0.1:{health}/readyz")).status_code == httpx.codes.OK
+
+            await world.until("a follower is ready", is_ready)
 
         killed = time.monotonic()
         started[first].end(signal.SIGKILL)

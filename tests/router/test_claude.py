@@ -223,13 +223,16 @@ async def test_names_of_dropped_fields_are_no_way_into_the_head(
     assert told.startswith("x??set-cookie:?a=b, ??") and told.endswith(", ...") and len(told) < 1024
 
 
-async def test_its_key_is_asked_for_free(tmp_path: Path, claude: tuple[ScriptedClaude, ScriptedUpstream]) -> None:
-    """A refused key is settled by the list of models, with the version that the API demands."""
+async def test_its_key_is_asked_for_by_the_smallest_answer(
+    tmp_path: Path, claude: tuple[ScriptedClaude, ScriptedUpstream]
+) -> None:
+    """A refused key is settled by a request of the router's own, with the version that the API demands."""
     script, upstream = claude
     script.key = "another"
     async with running(tmp_path, config(first(upstream))) as router:
         await router.ask(chat())
-        await upstream.until(lambda: bool(upstream.probes))
-    probe = upstream.probes[0]
-    assert probe.path == "/v1/models" and probe.headers["x-api-key"] == KEY
-    assert probe.headers["anthropic-version"] == "2023-06-01"
+        await upstream.until(lambda: bool(upstream.own))
+        assert router.table.backends["claude"].target.probe_path == "/v1/models"
+    own = upstream.own[0]
+    assert own.path == "/v1/messages" and own.headers["x-api-key"] == KEY
+    assert own.headers["anthropic-version"] == "2026-10-21" and own.json["max_tokens"] == 1

@@ -155,7 +155,7 @@ async def test_what_of_a_request_goes_upstream(tmp_path: Path) -> None:
         received = local.requests[0]
         assert set(received.headers) == {
             "host", "content-type", "content-length", "accept", "accept-encoding", "user-agent", "traceparent",
-            "x-request-id", "x-genset-hops",
+            "x-request-id", "x-genset-hops", "x-genset-deadline",
         }  # fmt: skip
         assert received.headers["accept-encoding"] == "identity"
         assert received.headers["traceparent"] == headers["traceparent"]

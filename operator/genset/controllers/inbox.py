@@ -30,6 +30,10 @@ _OWNER_LABELS = {
 _State = tuple[int, bool, str | None]  # of a resource: generation, being deleted, the annotation that asks for new pods
 
 
+#: What policies reckon with of a model: whether it is Ready and why not, whether it should run, where it does and how fast.
+_Standing = tuple[str, str, bool, str]
+
+
 class Inbox:
     """The inbox receives what the watches see."""
 
@@ -48,17 +52,20 @@ class Inbox:
         self._metrics = metrics
         self._settle_seconds = settle
         self._generations: dict[str, _State] = {}  # by uid
+        self._standings: dict[Key, _Standing] = {}  # of ModelDeployments
 
     def resource(self, kind: str, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Takes the event of a ModelDeployment or RoutePolicy: listed (type None), added, modified or deleted."""
         self._metrics.watch_events.labels(kind=kind).inc()
         metadata = body["metadata"]
         key = Key(kind, metadata["namespace"], metadata["name"])
-        if not self._changed(event_type, metadata):
+        stands_otherwise = kind == names.MODEL_DEPLOYMENT and self._stands_otherwise(key, event_type, body)
+        changed = self._changed(event_type, metadata)
+        if changed:
+            self._queue.add(key, background=event_type is None)
+        else:
             self._settle(key, metadata)
-            return
-        self._queue.add(key, background=event_type is None)
-        if kind == names.MODEL_DEPLOYMENT and event_type is not None:
+        if kind == names.MODEL_DEPLOYMENT and event_type is not None and (changed or stands_otherwise):
             for dependent in self._references.dependents(key.namespace, key.name):
                 self._queue.add(dependent)
 
@@ -82,6 +89,17 @@ class Inbox:
         before = self._generations.get(uid)
         self._generations[uid] = state
         return state != before
+
+    def _stands_otherwise(self, key: Key, event_type: str | None, body: Mapping[str, Any]) -> bool:
+        """Returns whether a model's status says something else of what policies reckon with; our own writes count, too."""
+        before = self._standings.pop(key, None)
+        if event_type == "DELETED":
+            return True
+        status = body.get("status") or {}
+        ready: Mapping[str, str] = next((one for one in status.get("conditions") or () if one["type"] == "Ready"), {})
+        wanted, capacity = bool(status.get("desiredReplicas")), str(status.get("capacity") or "")
+        standing = self._standings[key] = (ready.get("status", ""), ready.get("reason", ""), wanted, capacity)
+        return standing != before
 
     def _settle(self, key: Key, metadata: Mapping[str, Any], *, background: bool = False) -> None:
         version = {"uid": metadata.get("uid"), "resourceVersion": metadata.get("resourceVersion")}

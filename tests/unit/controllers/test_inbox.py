@@ -128,3 +128,34 @@ async def test_the_annotation_that_asks_for_new_pods_is_no_mere_metadata() -> No
         bench.echoes.wrote(resource(1, version))  # so that nothing else would have it reconciled
         bench.inbox.resource(names.MODEL_DEPLOYMENT, "MODIFIED", resource(1, version, annotations=said))
         assert await bench.taken() == {HOUSE}
+
+
+def standing(version: str, ready: str, *nodes: str, **status: Any) -> dict[str, Any]:
+    told = {
+        "conditions": [{"type": "Ready", "status": ready, "reason": "Ready" if ready == "True" else "Starting"}],
+        **status,
+    }
+    return {**resource(1, version), "status": {**told, "capacity": [{"node": node, "replicas": 1} for node in nodes]}}
+
+
+async def test_what_policies_reckon_with_concerns_them_also_if_we_wrote_it() -> None:
+    """A policy says what it survives: a model that has become ready, or is on another node, changes that."""
+    bench = Bench()
+    bench.references.set_deployments(ASSISTANT, ["house"])
+    bench.inbox.resource(names.MODEL_DEPLOYMENT, "ADDED", standing("1", "False"))
+    await bench.taken()
+    seen = []
+    for version, told in enumerate(
+        (
+            standing("2", "False"),
+            standing("3", "True", "a"),
+            standing("4", "True", "a", price={"perHour": "1"}),
+            standing("5", "True", "b"),
+            standing("6", "True", "b", desiredReplicas=1),
+        ),
+        2,
+    ):
+        bench.echoes.wrote({"metadata": {"uid": "u1", "resourceVersion": str(version)}})
+        bench.inbox.resource(names.MODEL_DEPLOYMENT, "MODIFIED", told)
+        seen.append(ASSISTANT in await bench.taken())
+    assert seen == [False, True, False, True, True]
