@@ -10,30 +10,23 @@ from prometheus_client import Gauge
 from genset.api.continuity import RouteCoverage
 from genset.continuity.coverage import Survival
 from genset.controllers.keys import Key
+from genset.kube.gauge_rows import GaugeRows
 
 
 class Coverages:
     """Coverages keeps the rows of each policy's routes. It begins empty, as the session does that it belongs to."""
 
     def __init__(self, gauge: Gauge) -> None:
-        self._gauge = gauge
-        self._routes: dict[Key, frozenset[str]] = {}
-        gauge.clear()
+        self._rows = GaugeRows(gauge)
 
     def tell(self, key: Key, found: Iterable[RouteCoverage]) -> None:
         """Tells what the routes of a policy survive now."""
         counts = {route.route: Counter(loss.outcome for loss in route.losses) for route in found}
-        self._forget(key, self._routes.get(key, frozenset()) - counts.keys())
-        self._routes[key] = frozenset(counts)
-        for route, count in counts.items():
-            for outcome in Survival:
-                self._gauge.labels(key.namespace, key.name, route, outcome.value).set(count[outcome])
+        at = (key.namespace, key.name)
+        self._rows.tell(
+            key, {(*at, route, one.value): count[one] for route, count in counts.items() for one in Survival}
+        )
 
     def drop(self, key: Key) -> None:
         """Tells of a policy no more."""
-        self._forget(key, self._routes.pop(key, frozenset()))
-
-    def _forget(self, key: Key, routes: Iterable[str]) -> None:
-        for route in routes:
-            for outcome in Survival:
-                self._gauge.remove(key.namespace, key.name, route, outcome.value)
+        self.tell(key, ())

@@ -6,29 +6,22 @@ from prometheus_client import Gauge
 
 from genset.api.modeldeployment_status import PriceStatus
 from genset.controllers.keys import Key
-
-Row = tuple[str, str, str]  # as the gauge has its labels
+from genset.kube.gauge_rows import GaugeRows, Row
 
 
 class Reserved:
     """Reserved keeps a row for each resource that has a price. It begins empty, as the session does that it belongs to."""
 
     def __init__(self, gauge: Gauge) -> None:
-        self._gauge = gauge
-        self._rows: dict[Key, Row] = {}
-        gauge.clear()
+        self._rows = GaugeRows(gauge)
 
     def tell(self, key: Key, price: PriceStatus | None) -> None:
         """Tells what a resource costs now; None: it has no price."""
-        row = (key.namespace, key.name, price.currency) if price is not None else None
-        if self._rows.get(key) != row:
-            self.drop(key)
-        if row is not None and price is not None:
-            self._rows[key] = row
-            self._gauge.labels(*row).set(float(price.reserved_per_hour))
+        told: dict[Row, float] = {}
+        if price is not None:
+            told[key.namespace, key.name, price.currency] = float(price.reserved_per_hour)
+        self._rows.tell(key, told)
 
     def drop(self, key: Key) -> None:
         """Tells of a resource no more."""
-        before = self._rows.pop(key, None)
-        if before is not None:
-            self._gauge.remove(*before)
+        self.tell(key, None)

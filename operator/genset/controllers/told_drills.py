@@ -8,6 +8,7 @@ from prometheus_client import Gauge
 
 from genset.api.drills import DrillResult, DrillStatus
 from genset.controllers.keys import Key
+from genset.kube.gauge_rows import GaugeRows, Row
 from genset.times import seconds
 
 
@@ -15,33 +16,29 @@ class ToldDrills:
     """Told drills keep the rows of each policy's drills. They begin empty, as the session does that they belong to."""
 
     def __init__(self, last: Gauge, lost: Gauge, good: Gauge) -> None:
-        self._last = last
-        self._lost = lost
-        self._good = good
-        self._rows: dict[Key, list[tuple[Gauge, tuple[str, ...]]]] = {}
-        for gauge in (last, lost, good):
-            gauge.clear()
+        self._last = GaugeRows(last)
+        self._lost = GaugeRows(lost)
+        self._good = GaugeRows(good)
 
     def tell(self, key: Key, drills: Iterable[DrillStatus]) -> None:
         """Tells what the drills of a policy have shown. What a run did not come to has no row."""
-        self.drop(key)
-        rows = self._rows[key] = []
+        last: dict[Row, float] = {}
+        lost: dict[Row, float] = {}
+        good: dict[Row, float] = {}
         for drill in drills:
             names = (key.namespace, key.name, drill.name)
-            told: list[tuple[Gauge, tuple[str, ...], float]] = []
             if drill.last_good is not None:
-                told.append((self._good, names, seconds(drill.last_good)))
+                good[names] = seconds(drill.last_good)
             if drill.last is not None and drill.last.requests is not None:
-                told.append((self._lost, names, drill.last.requests.lost + drill.last.requests.cut))
-                told += [(self._last, (*names, what), value) for what, value in _times(drill.last) if value is not None]
-            for gauge, row, value in told:
-                gauge.labels(*row).set(value)
-                rows.append((gauge, row))
+                lost[names] = drill.last.requests.lost + drill.last.requests.cut
+                last.update({(*names, what): value for what, value in _times(drill.last) if value is not None})
+        self._last.tell(key, last)
+        self._lost.tell(key, lost)
+        self._good.tell(key, good)
 
     def drop(self, key: Key) -> None:
         """Tells of a policy no more."""
-        for gauge, row in self._rows.pop(key, ()):
-            gauge.remove(*row)
+        self.tell(key, ())
 
 
 def _times(last: DrillResult) -> Iterable[tuple[str, float | None]]:

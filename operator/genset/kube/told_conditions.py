@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from prometheus_client import Gauge
 
+from genset.kube.gauge_rows import GaugeRows
+
 Resource = tuple[str, str, str]  # namespace, kind, name
 
 
@@ -13,16 +15,8 @@ class ToldConditions:
     """Told conditions keep a row of the gauge for each condition. They begin empty, as the session does that they belong to."""
 
     def __init__(self, gauge: Gauge) -> None:
-        self._gauge = gauge
-        self._rows: dict[Resource, set[tuple[str, ...]]] = {}
-        gauge.clear()
+        self._rows = GaugeRows(gauge)
 
     def tell(self, resource: Resource, conditions: Iterable[Mapping[str, str]]) -> None:
         """Tells the conditions of a resource, and no longer what they were before. Without any it is told of no more."""
-        rows: set[tuple[str, ...]] = {(*resource, one["type"], one["status"], one["reason"]) for one in conditions}
-        for row in self._rows.pop(resource, set()) - rows:
-            self._gauge.remove(*row)
-        for row in rows:
-            self._gauge.labels(*row).set(1)
-        if rows:
-            self._rows[resource] = rows
+        self._rows.tell(resource, {(*resource, one["type"], one["status"], one["reason"]): 1 for one in conditions})
