@@ -54,7 +54,7 @@ async def _metric(port: int, name: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
 
 
-@pytest.mark.timeout(360)
+@pytest.mark.timeout(720)
 async def test_a_fleet_at_once_and_then_rest(world: World, tmp_path: Path) -> None:
     operator = Process(
         world, tmp_path, "fleet", "fleet", "--no-leader-election", "--namespace", world.namespace,
@@ -79,7 +79,7 @@ POLICY_ENGINE = [
 ]
 
 
-@pytest.mark.timeout(360)
+@pytest.mark.timeout(720)
 async def test_a_fleet_under_a_mutating_webhook_rests_too(world: World, tmp_path: Path) -> None:
     async with mutating(world.api, world.namespace, tmp_path, POLICY_ENGINE):
         operator = Process(
@@ -115,7 +115,7 @@ async def _fleet(world: World, operator: Process) -> None:
         return True
 
     try:
-        await world.until("all children exist", complete, seconds=180, pause=0.2)
+        await world.until("all children exist", complete, seconds=300, pause=0.2)
     except AssertionError as error:
         raise AssertionError(f"children missing: {missing}; log: {operator.log.read_text()[-3000:]}") from error
     took = time.monotonic() - began
@@ -144,7 +144,7 @@ async def _rest(world: World, operator: Process) -> None:
         await asyncio.sleep(1.5)
         return not writes(before)
 
-    await world.until("a while without a write", calm, seconds=60)
+    await world.until("a while without a write", calm, seconds=180)
     port = await _metrics_port(operator)
     position, resyncs = world.plane.audit_position(), await _metric(port, "genset_resync_total")
     reconciled = await _metric(port, "genset_reconcile_total")
@@ -154,7 +154,7 @@ async def _rest(world: World, operator: Process) -> None:
             await _metric(port, "genset_reconcile_total") >= reconciled + DEPLOYMENTS + POLICIES
         )
 
-    await world.until("a full resync has run", resynced, seconds=60, pause=0.3)
+    await world.until("a full resync has run", resynced, seconds=180, pause=0.3)
     await asyncio.sleep(0.5)
     assert writes(position) == [], "at rest nothing is written"
     reconciles = await _metric(port, "genset_reconcile_total") - reconciled

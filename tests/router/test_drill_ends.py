@@ -41,9 +41,11 @@ async def test_a_run_that_is_called_off_leaves_nothing_behind(tmp_path: Path) ->
         async with RunningRouter(tmp_path, document, bounds=QUICK) as router:
             give(router, order(seconds=60, fault="Blackhole"))
             await in_fault(router)
+            await asyncio.sleep(0.3)  # requests gather behind the fault
             give(router, None)
             await until(lambda: router.router.parts.drills.report is None, what="its end")
             await until(lambda: far.open_connections == near.open_connections == 0, what="no connection of the drill")
+            await asyncio.sleep(1.0)  # a busy server reads what it had been sent
             asked = len(far.requests) + len(near.requests)
             answer = await router.ask(chat())
             assert answer.headers["x-genset-attempts"].startswith("cloud:ok")

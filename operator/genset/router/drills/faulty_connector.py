@@ -22,9 +22,7 @@ class FaultyConnector(Connector):
     async def open(self, target: Target, endpoint: Endpoint) -> UpstreamConnection:
         """Opens a connection as `Connector.open` does. Raises ConnectFailed."""
         faults = self._faults
-        if target not in faults.targets:
-            return await super().open(target, endpoint)
-        if faults.on:
+        if faults.on and target in faults.targets:
             faults.meet()
             if faults.fault is Fault.REFUSED:
                 raise ConnectFailed(f"could not connect to {endpoint.name}: Connection refused")
@@ -32,8 +30,10 @@ class FaultyConnector(Connector):
                 await faults.lifted.wait()  # whoever waits gives up before
             elif faults.fault in REFUSING:
                 return self._wired(UpstreamConnection(endpoint), target, None)
+        if faults.stopped:
+            raise ConnectFailed("the drill has ended")
         connection = await super().open(target, endpoint)
-        return self._wired(connection, target, connection.transport)
+        return self._wired(connection, target, connection.transport) if target in faults.targets else connection
 
     def _wired(self, connection: UpstreamConnection, target: Target, socket: object) -> UpstreamConnection:
         connection.connection_made(Wire(self._faults, target, connection, socket))  # type: ignore[arg-type]

@@ -80,13 +80,15 @@ class DrillRun:
             raise Aborted("no route asks first for what the drill takes away")
         asking = Asking(world, order, asked)
         task = asyncio.get_running_loop().create_task(asking.go_on())
+        patience = 0.0  # of a run that is called off: nobody waits for its answers
         try:
             await self._peace({request.route for request in asked})
             await self._fault(taken)
             await self._recovery(taken)
+            patience = SETTLE_SECONDS
         finally:
             task.cancel()
-        await asking.settle(SETTLE_SECONDS)
+            await asking.settle(patience)
         return verdict(self._measured(), order.objective, world.faults.met)
 
     async def _peace(self, routes: set[str]) -> None:

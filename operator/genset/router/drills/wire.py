@@ -26,13 +26,14 @@ _HEAD_ENDS: Final = b"\r\n\r\n"
 class Faults:
     """Faults are what one drill does: `fault` to connections to `targets`, while it is `on`.
 
-    `met` counts the connections and requests that have met it. `lifted` is set when it is over.
+    `met` counts the connections and requests that have met it. `lifted` is set when it is over. After `stopped` nothing connects.
     """
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
         self.targets: frozenset[Target] = frozenset()
         self.on = False
+        self.stopped = False
         self.met = 0
         self.lifted = asyncio.Event()
         self.wires: set[Wire] = set()
@@ -53,6 +54,13 @@ class Faults:
         self.lifted.set()
         for wire in list(self.wires):
             wire.go_on()
+
+    def stop(self) -> None:
+        """Loses what waits behind the fault: of a drill that is over, a server hears nothing more."""
+        self.stopped = True
+        self.lifted.set()
+        for wire in list(self.wires):
+            wire.abort()
 
     def meet(self) -> None:
         """Counts a connection or a request that has met the fault."""

@@ -111,14 +111,12 @@ class DrillWorld:
         """Ends everything, the requests of the drill included."""
         if self._sweep is not None:
             self._sweep.cancel()
-        self.faults.end()
+        self.faults.stop()
         for connection in list(self.shared.connections):
             connection.close()
         for watcher in self._watchers:
             watcher.stop()
         self.outages.stop()
-        for wire in list(self.faults.wires):
-            wire.abort()
 
     async def client(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Returns a connection to this world. Nobody else can have one: no port leads here."""
