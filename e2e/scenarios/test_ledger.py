@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +14,15 @@ import pytest
 from click.testing import CliRunner
 
 from e2e import story
-from e2e.world import World
+from e2e.scenarios.conftest import LEDGER, take_ledger_away
 from genset import names
 from genset.cli.egress import command as egress
 from genset.cli.usage import command as usage
 from testbed.house import OPERATOR_NAMESPACE, House, KubectlError
 
 pytestmark = [pytest.mark.timeout(420), pytest.mark.needs_embedded_cluster]
-LEDGER = "genset-ledger"
-SELECTOR = f"{names.LABEL_COMPONENT}={names.COMPONENT_LEDGER}"
 #: Says whether a connection to the ledger is let through, from wherever it runs.
 PROBE = "import socket; socket.create_connection(('%s', 8090), 3); print('reached')"
-
-
-@pytest.fixture
-def ledger(world: World) -> Iterator[House]:
-    """A house with a ledger, which its routers know."""
-    house = world.house
-    house.install("--set", "ledger.enabled=true", "--set", "ledger.storage.size=1Gi")
-    house.kubectl("-n", OPERATOR_NAMESPACE, "rollout", "status", f"deployment/{LEDGER}", "--timeout=150s", seconds=160)
-    deadline = time.monotonic() + 90
-    while "site.ledger" not in json.dumps(house.get("configmap", story.NAMESPACE, f"{story.POLICY}-router-config")):
-        assert time.monotonic() < deadline, "the routers' configuration names no ledger"
-        time.sleep(0.5)
-    house.until("rp", story.NAMESPACE, story.POLICY, "Programmed", seconds=90)
-    yield house
-    house.install("--set", "ledger.enabled=false")
-    house.until("rp", story.NAMESPACE, story.POLICY, "Programmed", seconds=90)
 
 
 def run(house: House, command: Any, *arguments: str) -> str:
@@ -75,18 +56,11 @@ async def asked(url: str, model: str, count: int) -> dict[str, int]:
     return used
 
 
-def kill(house: House) -> None:
-    """Takes the ledger's pod away at once, as the death of its node does: no process of it ends in peace."""
-    (pod,) = house.list("pods", OPERATOR_NAMESPACE, SELECTOR)
-    name = pod["metadata"]["name"]
-    house.kubectl("-n", OPERATOR_NAMESPACE, "delete", "pod", name, "--grace-period=0", "--force", seconds=90)
-
-
 async def test_usage_is_what_answers_said_through_kills_of_the_ledger(ledger: House) -> None:
     url = ledger.service_url(story.NAMESPACE, f"{story.POLICY}-router")
     before = total(ledger)["total"]
     house, cloud = await asyncio.gather(asked(url, story.HOUSE_FIRST, 40), asked(url, story.CLOUD_FIRST, 20))
-    await asyncio.to_thread(kill, ledger)
+    await asyncio.to_thread(take_ledger_away, ledger)
     more = await asked(url, story.HOUSE_FIRST, 30)  # nobody waits for it
     ledger.kubectl("-n", OPERATOR_NAMESPACE, "rollout", "status", f"deployment/{LEDGER}", "--timeout=90s", seconds=100)
     expected = {name: house[name] + cloud[name] + more[name] for name in house}

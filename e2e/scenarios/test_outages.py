@@ -13,7 +13,7 @@ from e2e import story
 from e2e.world import World, until
 from testbed.cluster.node import NODE_NAME
 from testbed.house import House
-from testbed.resources import route_policy
+from testbed.resources import Object, route_policy
 
 pytestmark = pytest.mark.timeout(300)
 POLICY = "outages"
@@ -47,7 +47,9 @@ async def until_event(house: House, reason: str) -> str:
 
 
 @asynccontextmanager
-async def policy(world: World, *, dead: bool = True, **cloud: Any) -> AsyncIterator[str]:
+async def policy(
+    world: World, *, dead: bool = True, routers: int = 1, spec: Object | None = None, **cloud: Any
+) -> AsyncIterator[str]:
     """A policy that asks the cloud first, at two hosts of which one is never there (`dead`), then the house; its router's URL."""
     house = world.house
     frontier = next(b for b in world.sample("RoutePolicy", story.POLICY)["spec"]["backends"] if b["name"] == "frontier")
@@ -56,8 +58,8 @@ async def policy(world: World, *, dead: bool = True, **cloud: Any) -> AsyncItera
         *([{"name": "dead", "cloud": DEAD}] if dead else []),
         {"name": "house", "deployment": {"name": story.DEPLOYMENT}},
     ]
-    made = route_policy(story.NAMESPACE, POLICY, backends, *(str(one["name"]) for one in backends))
-    made["spec"]["router"]["replicas"] = 1
+    made = route_policy(story.NAMESPACE, POLICY, backends, *(str(one["name"]) for one in backends), **(spec or {}))
+    made["spec"]["router"]["replicas"] = routers
     house.apply(made)
     try:
         await asyncio.to_thread(house.until, "rp", story.NAMESPACE, POLICY, "Ready", seconds=90)

@@ -41,6 +41,25 @@ def kubectl(
     return done.stdout
 
 
+def lines_of(*arguments: str, missing: str, what: str, context: str | None = None) -> Iterator[bytes]:
+    """Yields what kubectl prints, a line at a time, for as long as it does. Raises KubectlError at its end if it failed."""
+    with subprocess.Popen(
+        [*_program(context, missing), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            if process.stdout is not None:
+                yield from process.stdout
+            words = (
+                process.stderr.read().decode(errors="replace").strip().splitlines()
+                if process.stderr is not None
+                else []
+            )
+            if process.wait():
+                raise KubectlError(f"{what}: {words[-1] if words else 'no reason given'}")
+        finally:
+            process.terminate()
+
+
 @contextmanager
 def forwarded(
     namespace: str, target: str, port: int, *, missing: str, context: str | None = None, seconds: float = 30.0

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from genset import kinds
-from genset.columns import aligned
+from genset.columns import aligned, printable
 
 SCHEMA: Final = "genset.dev/overview/v1"  # of the JSON: fields are added, never changed
 #: Reasons for which a model that does not serve is as it should be.
@@ -233,4 +233,4 @@ def _policy_cells(one: PolicyLine) -> tuple[str, ...]:
 
 
 def _matter_line(one: Matter) -> str:
-    return f"  {one.kind} {one.namespace}/{one.name}  {one.what}\n      {one.message}"
+    return f"  {one.kind} {one.namespace}/{one.name}  {printable(one.what)}\n      {printable(one.message)}"

@@ -237,7 +237,7 @@ def _told(verb: str = "Downloaded") -> Iterator[Any]:
     import time
 
     from genset.bundle.errors import BundleError
-    from genset.cli.logs import configure
+    from genset.cli.log_format import configure
     from genset.weights.progress import ProgressLog
 
     configure("text", os.environ.get("GENSET_LOG_LEVEL", "info"))

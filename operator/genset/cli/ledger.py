@@ -90,7 +90,7 @@ def serve(
     \b
     genset ledger serve --database ./ledger.db --key-file ./key --listen 127.0.0.1:8090
     """
-    from genset.cli.logs import configure
+    from genset.cli.log_format import configure
     from genset.ledger.database import Database, LedgerError
     from genset.ledger.otari import OtariTarget
     from genset.ledger.retention import RetentionDays

@@ -316,7 +316,7 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
 )
 def command(log_format: str, log_level: str, **flags: Any) -> None:
     """Reconcile ModelDeployments and RoutePolicies in a cluster."""
-    from genset.cli.logs import configure
+    from genset.cli.log_format import configure
     from genset.handlers import silence
 
     configure(log_format, log_level)

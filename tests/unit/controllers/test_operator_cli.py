@@ -15,7 +15,7 @@ from kubernetes.aio.client import Configuration
 
 from genset import handlers
 from genset.cli import operator as verb
-from genset.cli.logs import JsonFormatter
+from genset.cli.log_format import JsonFormatter
 from genset.controllers.health import Address
 from genset.desired.context import Settings
 from genset.runtime import Options
@@ -42,7 +42,7 @@ def _given(arguments: list[str], env: dict[str, str], monkeypatch: pytest.Monkey
     given: dict[str, object] = {}
     monkeypatch.setattr(verb, "_run", given.update)
     monkeypatch.setattr(handlers, "silence", lambda: None)
-    monkeypatch.setattr("genset.cli.logs.configure", lambda *_: None)
+    monkeypatch.setattr("genset.cli.log_format.configure", lambda *_: None)
     result = CliRunner().invoke(verb.command, arguments, env=env, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return given
