@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
+
+#: Control characters, other ends of lines, what turns the direction of writing around, and halves of characters.
+_ORDERS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def printable(text: str) -> str:
-    """Returns the text without what a terminal would obey: names and messages may be a stranger's."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in text)
+def printable(text: str, *, lines: bool = False) -> str:
+    """Returns the text without what a terminal would obey: names, messages and answers may be a stranger's.
+
+    `lines`: ends of lines and tabs stay.
+    """
+    return _ORDERS.sub(lambda found: found[0] if lines and found[0] in "\n\t" else "\ufffd", text)
 
 
 def aligned(lines: Sequence[Sequence[str]], *, words: int | None = None) -> list[str]:
     """Returns the lines with their columns aligned, two blanks between them. All lines have as many cells.
-    What is not printable is shown as U+FFFD.
+    What a terminal would obey is shown as U+FFFD.
 
     `words`: so many of the first columns hold words, which begin at the left; the others hold numbers, which end at the right.
     None: all of them hold words.

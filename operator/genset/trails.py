@@ -98,6 +98,12 @@ def trail(line: Mapping[str, Any], router: str = "") -> str:
     return "\n".join(aligned(rows))
 
 
+def short(line: Mapping[str, Any]) -> str:
+    """Returns a request's attempts and its cost in one line."""
+    attempts = ", ".join(f"{value}" for _, value in _steps(line))
+    return f"asked: {attempts}; cost {line.get('cost') or 'nothing by the request'}"
+
+
 _SAID: Final = (
     ("why not the first", "reason"),
     ("sensitive", "sensitive"),
