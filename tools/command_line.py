@@ -15,11 +15,12 @@ HEAD = """\
 # The command line
 
 Written by `make docs` from the program itself. `genset VERB --help` says the same; with the image alone:
-`kubectl -n genset-system exec deploy/genset-operator -- genset VERB --help`. Whatever reads a cluster does so by `kubectl`, with your rights;
-`--context` names a context of your kubeconfig.
+`kubectl -n genset-system exec deploy/genset-operator -- genset VERB --help`. Whatever reads a cluster does so by `kubectl`, with
+your rights; `--context` names a context of your kubeconfig.
 
-Exit statuses: 0, it went well; 2, the command cannot be meant so, or what its own help says; 1, everything else. What is wrong stands on
-standard error, so that `-o json` can be read by programs also then. `genset completion bash` (zsh, fish) prints a completion script.
+Exit statuses: 0, it went well; 2, the command cannot be meant so, or what its own help says; 1, everything else. What is wrong
+stands on standard error, so that `-o json` can be read by programs also then. `genset completion bash` (zsh, fish) prints a
+completion script.
 
 """
 
