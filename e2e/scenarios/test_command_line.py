@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -12,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from e2e import story
 from e2e.world import World
-from genset.cli import chat, logs, status
+from genset.cli import chat, logs, status, top
 from testbed.house import House
 
 pytestmark = pytest.mark.timeout(180)
@@ -42,6 +43,9 @@ def test_an_answer_its_trail_and_the_fleet(world: World) -> None:
     assert refused.exit_code == 1 and "no-such-model" in refused.stderr, refused.output
     failed = run(house, logs.command, "--failed", "--since", "5m", "--last", "1")
     assert "404" in failed.stdout and "no-such-model" in failed.stdout, failed.output
+
+    now = json.loads(run(house, top.command, "--policy", story.POLICY, "-o", "json", "--interval", "1").stdout)
+    assert {story.HOUSE, story.FRONTIER} <= {one["backend"] for one in now["backends"]}, now
 
     fleet = run(house, status.command)
     assert story.DEPLOYMENT in fleet.stdout and story.POLICY in fleet.stdout, fleet.output

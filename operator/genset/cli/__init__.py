@@ -20,6 +20,7 @@ _VERBS = {
     "doctor": "Look at an installation, and say what to do.",
     "plan": "Say what fits which node, and print the resource to apply.",
     "explain": "Say which backends a router would ask for a request, and why not others.",
+    "top": "Show what routers do now, by backend.",
     "chat": "Talk to a model, and see who answered.",
     "logs": "Say what became of a request, by its id, or of the latest ones.",
     "coverage": "Say what each route survives, before anything is lost.",
