@@ -45,8 +45,8 @@ class MetricsReading:
 
 
 @dataclass
-class BackendLoad:
-    """A load is what all routers of a policy do with one backend. Rates are per second; `firstToken`: median, seconds."""
+class BackendRates:
+    """Rates say what all routers of a policy do with one backend. Rates are per second; `firstToken`: median, seconds."""
 
     namespace: str
     policy: str
@@ -83,10 +83,10 @@ def read(namespace: str, policy: str, pod: str, at: float, text: str) -> Metrics
     return MetricsReading(namespace, policy, pod, at, values)
 
 
-def between(earlier: Iterable[MetricsReading], later: Iterable[MetricsReading]) -> list[BackendLoad]:
+def between(earlier: Iterable[MetricsReading], later: Iterable[MetricsReading]) -> list[BackendRates]:
     """Returns what happened between two readings of each router; a router that one of them lacks tells no rates."""
     before = {(one.namespace, one.pod): one for one in earlier}
-    loads: dict[Key, BackendLoad] = {}
+    loads: dict[Key, BackendRates] = {}
     for now in later:
         then = before.get((now.namespace, now.pod))
         seconds = now.at - then.at if then is not None else 0.0
@@ -102,14 +102,14 @@ def between(earlier: Iterable[MetricsReading], later: Iterable[MetricsReading]) 
 
 
 def _add(
-    loads: dict[Key, BackendLoad],
+    loads: dict[Key, BackendRates],
     now: MetricsReading,
     then: Mapping[tuple[str, str, str], float] | None,
     seconds: float,
 ) -> None:
     for (metric, backend, apart), value in now.values.items():
         key = (now.namespace, now.policy, backend)
-        load = loads.setdefault(key, BackendLoad(*key))
+        load = loads.setdefault(key, BackendRates(*key))
         if metric == "genset_router_breaker_state":
             worst = max(value, next((code for code, name in _STATES.items() if name == load.state), 0.0))
             load.state = _STATES.get(worst, _NOTHING)
@@ -146,20 +146,20 @@ def _median(buckets: Mapping[float, float]) -> float | None:
     return None
 
 
-def screen(loads: Sequence[BackendLoad]) -> str:
+def screen(loads: Sequence[BackendRates]) -> str:
     """Returns the loads for people."""
     if not loads:
         return "No router runs: make a RoutePolicy, or correct --namespace."
     return "\n".join(aligned([_HEADS, *map(_cells, loads)], words=4))
 
 
-def as_json(loads: Sequence[BackendLoad]) -> str:
+def as_json(loads: Sequence[BackendRates]) -> str:
     """Returns the loads for programs."""
     rows = [{name: value for name, value in asdict(load).items() if name != "buckets"} for load in loads]
     return json.dumps({"schema": SCHEMA, "backends": rows}, ensure_ascii=False)
 
 
-def _cells(load: BackendLoad) -> tuple[str, ...]:
+def _cells(load: BackendRates) -> tuple[str, ...]:
     first = _NOTHING if load.firstToken is None else f"{load.firstToken:.2f} s"
     in_flight = "" if load.inFlight is None else f"{load.inFlight:.0f}"
     rates = (f"{load.answers:.1f}", f"{load.tokens:.0f}", first, f"{load.failed:.1f}", f"{load.waiting:.0f}", in_flight)
