@@ -20,6 +20,12 @@ class Continuity(ApiModel):
         "provider's account, of a data zone, of a node. If one does not, condition Covered is False and says which.",
         json_schema_extra=LATER,
     )
+    allow_live_drills: bool = Field(
+        default=False,
+        description="Drills may have a share of real requests take the drilled way (drills[].impact: Live). None is lost by "
+        "that; some are slower, or answered by a later tier.",
+        json_schema_extra=LATER,
+    )
 
 
 class LossCoverage(ApiModel):

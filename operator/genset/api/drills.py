@@ -18,6 +18,9 @@ PER_SECOND = 2
 PROMPT = "ping"
 RTO_SECONDS = 30
 MAX_AGE_DAYS = 35
+LIVE_SHARE = 5
+LIVE_LOST = 1
+LIVE_ERROR_RATE = 5
 
 
 class DrillSide(StrEnum):
@@ -81,15 +84,45 @@ class DrillObjective(ApiModel):
     )
 
 
+class DrillImpact(StrEnum):
+    """Whose requests a drill concerns."""
+
+    PROBES = "Probes"
+    LIVE = "Live"
+
+
+class DrillStop(ApiModel):
+    """What ends a live drill before its time, at each router by itself."""
+
+    lost: int = Field(
+        default=LIVE_LOST,
+        ge=1,
+        le=100_000,
+        description="So many requests of clients found nobody but what is taken away, and went back to it.",
+    )
+    error_rate: int = Field(
+        default=LIVE_ERROR_RATE,
+        ge=1,
+        le=100,
+        description="So many percent of them, and of at least ten, found nobody, or were given up by their clients before the "
+        "first token.",
+    )
+
+
 @rules(
     CelRule(
         "has(self.schedule) || !has(self.timeZone)",
         "drills: timeZone is that of schedule: give one, or remove it",
         lambda drill: drill.schedule is not None or drill.time_zone is None,
     ),
+    CelRule(
+        "(has(self.impact) && self.impact == 'Live') || (!has(self.share) && !has(self.stopWhen))",
+        "drills: share and stopWhen are those of impact Live: set it, or remove them",
+        lambda drill: drill.impact is DrillImpact.LIVE or (drill.share is None and drill.stop_when is None),
+    ),
 )
 class Drill(ApiModel):
-    """An exercise: backends are taken away from requests of its own, while everything is well. Clients notice nothing."""
+    """An exercise: backends are taken away while everything is well, from its own requests or from a share of real ones, too."""
 
     name: str = Field(
         pattern=DNS_LABEL,
@@ -115,6 +148,24 @@ class Drill(ApiModel):
         "RateLimited: 429. SlowFirstToken: a head, and no token. CutStream: streams break off. Suspended: the account is. "
         "ModelGone: the model is unknown. OverBudget: the account's quota is used up.",
     )
+    impact: DrillImpact | None = Field(
+        default=None,
+        strict=False,
+        description="Probes (the default): only requests of the drill's own meet the fault. Live: a share of real requests does, "
+        "too, which continuity.allowLiveDrills has to allow. None of them is lost by that.",
+    )
+    share: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        examples=[5],
+        description=f"Live: percent of the requests whose first choice is taken away. Default: {LIVE_SHARE}.",
+    )
+    stop_when: DrillStop | None = Field(
+        default=None,
+        description=f"Live: what ends it by itself, as a real outage does. Default: lost {LIVE_LOST}, errorRate "
+        f"{LIVE_ERROR_RATE}.",
+    )
     for_seconds: int = Field(default=FOR_SECONDS, ge=5, le=LONGEST_SECONDS, description="How long the fault lasts.")
     probes: DrillProbes = Field(default_factory=DrillProbes, description="Its requests.")
     objective: DrillObjective = Field(default_factory=DrillObjective, description="What a run has to show.")
@@ -131,6 +182,10 @@ def _taken_known(spec: Any) -> bool:
     return all(drill.take.backend is None or drill.take.backend in known for drill in spec.drills)
 
 
+def _may_be_live(spec: Any) -> bool:
+    return spec.continuity is not None and bool(spec.continuity.allow_live_drills)
+
+
 #: Rules of a policy's spec.
 DRILL_RULES = (
     CelRule(
@@ -138,6 +193,12 @@ DRILL_RULES = (
         "d.take.backend in n))",
         "drills: take.backend must be one of spec.backends: correct the name, or add the backend",
         _taken_known,
+    ),
+    CelRule(
+        "!has(self.drills) || (has(self.continuity) && has(self.continuity.allowLiveDrills) && "
+        "self.continuity.allowLiveDrills) || self.drills.all(d, !has(d.impact) || d.impact != 'Live')",
+        "drills: impact Live takes real requests along: set continuity.allowLiveDrills, or leave impact out",
+        lambda spec: _may_be_live(spec) or all(drill.impact is not DrillImpact.LIVE for drill in spec.drills),
     ),
 )
 
@@ -154,6 +215,13 @@ class DrillCounts(ApiModel):
     cut: int = Field(default=0, ge=0, description="Those with a part of one.")
     continued: int = Field(default=0, ge=0, description="Those that another backend wrote on.")
     degraded: int = Field(default=0, ge=0, description="Those that a later tier answered.")
+    live: int | None = Field(default=None, ge=0, description="Those of clients; absent if impact is not Live.")
+    spared: int | None = Field(
+        default=None,
+        ge=0,
+        description="Those of clients that nobody else answered: they went back to what was taken away, and in an outage "
+        "they would have been lost.",
+    )
 
 
 class DrillResult(ApiModel):

@@ -400,7 +400,8 @@ class RoutePolicySpec(ApiModel):
     drills: list[Drill] = Field(
         default_factory=list,
         max_length=MOST_DRILLS,
-        description="Exercises that take backends away in peace, from requests of their own. Default: none.",
+        description="Exercises that take backends away in peace, from their own requests, and perhaps a share of real ones. "
+        "Default: none.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     budgets: list[BudgetSpec] = Field(

@@ -46,6 +46,15 @@ class ObjectiveConfig(ConfigPart):
     lost: int = Field(ge=0)
 
 
+class LiveOrder(ConfigPart):
+    """A live order has a share of clients' requests take the drilled way, too, until `lost` of them would have been lost or
+    `error_rate` percent of them have failed."""
+
+    share: int = Field(ge=1, le=100, description="Of the requests whose first choice is taken away, percent.")
+    lost: int = Field(ge=1)
+    error_rate: int = Field(ge=1, le=100)
+
+
 class DrillOrder(ConfigPart):
     """An order has every router of a policy take `takes` away from requests of its own, once.
 
@@ -62,6 +71,7 @@ class DrillOrder(ConfigPart):
     prompt: str = Field(min_length=1, max_length=4096)
     objective: ObjectiveConfig
     previous: str = Field(pattern=r"^([0-9a-f]{64})?$")
+    live: LiveOrder | None = Field(default=None, description="Absent: no request of a client meets the fault.")
 
     @classmethod
     def from_json(cls, body: bytes) -> Self:
@@ -69,7 +79,8 @@ class DrillOrder(ConfigPart):
         return cls.model_validate_json(body, by_alias=True, by_name=False)
 
     def canonical_json(self) -> bytes:
-        return orjson.dumps(self.model_dump(mode="json", by_alias=True), option=orjson.OPT_SORT_KEYS)
+        document = self.model_dump(mode="json", by_alias=True, exclude_none=True)  # releases before this know no `live`
+        return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
 
 class DrillPhase(StrEnum):
@@ -94,7 +105,7 @@ class Measured:
     `detection` ends when all that is taken away is passed over. `rto` ends with the first token after which nothing is lost any
     more. `give_back` begins when the fault is lifted, and ends with the first token of a backend that was taken away. `lost`
     requests got no answer, `cut` ones a part; `continued` ones were written on by another backend, `degraded` ones answered by a
-    later tier.
+    later tier. `live` ones were clients'; `spared` of these nobody else answered, so that what is taken away did after all.
     """
 
     requests: int = 0
@@ -107,6 +118,8 @@ class Measured:
     first_byte_p99: float | None = None
     rto: float | None = None
     give_back: float | None = None
+    live: int = 0
+    spared: int = 0
 
     def to_document(self) -> dict[str, Any]:
         return {_camel(name): value for name, value in asdict(self).items() if value is not None}

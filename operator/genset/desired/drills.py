@@ -6,11 +6,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from genset.api.backend import Backend
-from genset.api.drills import Drill, DrillResult, DrillRunning, DrillSide, DrillStatus
+from genset.api.drills import (
+    LIVE_SHARE,
+    Drill,
+    DrillImpact,
+    DrillResult,
+    DrillRunning,
+    DrillSide,
+    DrillStatus,
+    DrillStop,
+)
 from genset.api.fault import FieldFault
 from genset.api.routepolicy import ConditionType, RoutePolicy
 from genset.api.routepolicy_status import RoutePolicyStatus
-from genset.contracts.drill import DrillOrder, DrillPhase, ObjectiveConfig
+from genset.contracts.drill import DrillOrder, DrillPhase, LiveOrder, ObjectiveConfig
 from genset.cron import cron_fault, is_zone, last_time, next_time
 from genset.times import rfc3339, seconds
 
@@ -183,4 +192,10 @@ def _order(resource: RoutePolicy, drill: Drill, one: DrillStatus) -> DrillOrder:
         prompt=drill.probes.prompt,
         objective=ObjectiveConfig(rto_seconds=drill.objective.rto_seconds, lost=drill.objective.lost),
         previous=before,
+        live=_live(drill) if drill.impact is DrillImpact.LIVE else None,
     )
+
+
+def _live(drill: Drill) -> LiveOrder:
+    stop = drill.stop_when or DrillStop()
+    return LiveOrder(share=drill.share or LIVE_SHARE, lost=stop.lost, error_rate=stop.error_rate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from genset.api.drills import Drill, DrillCounts, DrillResult, DrillRunning, DrillStatus
+from genset.api.drills import Drill, DrillCounts, DrillImpact, DrillResult, DrillRunning, DrillStatus
 from genset.api.routepolicy import Reason, RoutePolicy
 from genset.continuity.drills.evidence import run_hash
 from genset.continuity.drills.judge import verdict as judged
@@ -95,6 +95,8 @@ def _ended(one: DrillStatus, run: DrillRunning, drill: Drill, told: Sequence[Dri
             cut=measured.cut,
             continued=measured.continued,
             degraded=measured.degraded,
+            live=measured.live if drill.impact is DrillImpact.LIVE else None,
+            spared=measured.spared if drill.impact is DrillImpact.LIVE else None,
         ),
         detection_seconds=measured.detection,
         first_byte_p50_seconds=measured.first_byte_p50,

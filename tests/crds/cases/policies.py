@@ -51,6 +51,22 @@ POLICIES = [
         {"name": "one", "take": {"backend": "house"}, "probes": {"perSecond": 5, "prompt": "How are you?"},
          "objective": {"rtoSeconds": 3, "lost": 1}},
     ])),
+    Case("a live drill", RP, policy(continuity={"allowLiveDrills": True}, drills=[
+        {"name": "a", "take": {"side": "House"}, "impact": "Live", "share": 10, "stopWhen": {"lost": 3, "errorRate": 20}}])),
+    Case("a live drill that nobody has allowed", RP, policy(drills=[
+        {"name": "a", "take": {"side": "House"}, "impact": "Live"}]),
+         "drills: impact Live takes real requests along: set continuity.allowLiveDrills, or leave impact out"),
+    Case("a live drill that is forbidden", RP, policy(continuity={"allowLiveDrills": False}, drills=[
+        {"name": "a", "take": {"side": "House"}, "impact": "Live"}]),
+         "drills: impact Live takes real requests along: set continuity.allowLiveDrills, or leave impact out"),
+    Case("a share of a drill that is not live", RP, policy(drills=[
+        {"name": "a", "take": {"side": "House"}, "impact": "Probes", "share": 10}]),
+         "drills: share and stopWhen are those of impact Live: set it, or remove them"),
+    Case("what stops a drill that is not live", RP, policy(drills=[
+        {"name": "a", "take": {"side": "House"}, "stopWhen": {"lost": 3}}]),
+         "drills: share and stopWhen are those of impact Live: set it, or remove them"),
+    Case("a live drill of more than everything", RP, policy(continuity={"allowLiveDrills": True}, drills=[
+        {"name": "a", "take": {"side": "House"}, "impact": "Live", "share": 101}]), "share"),
     Case("a drill that takes two things", RP, policy(drills=[{"name": "a", "take": {"side": "Cloud", "backend": "house"}}]),
          "drills: take names exactly one of side, provider and backend"),
     Case("a drill that takes nothing", RP, policy(drills=[{"name": "a", "take": {}}]),
@@ -63,8 +79,6 @@ POLICIES = [
     Case("a drill with a fault that nobody knows", RP, policy(drills=[
         {"name": "a", "take": {"side": "House"}, "fault": "Fire"}]),
          'Unsupported value: "Fire"', "Input should be 'Refused'"),
-    Case("a drill of live requests", RP, policy(drills=[{"name": "a", "take": {"side": "House"}, "impact": "Live"}]),
-         'unknown field "spec.drills[0].impact"', "Extra inputs are not permitted"),
     Case("the longest name", RP, policy(), name="p" * 52),
     Case("a name that is too long", RP, policy(), _POLICY_NAME, name="p" * 53),
     Case("a name with a dot", RP, policy(), _POLICY_NAME, name="v1.assistant"),

@@ -19,7 +19,7 @@ LARGE = {
     "RoutePolicyContext": (15, "facts that the shell has read for one pass, each by itself"),
     "Options": (17, "what the command line said, read once and never set again"),
     "Facts": (15, "what a request was when it came, written once and never changed"),
-    "Record": (29, "one flat object of what is known of a request; whoever reads it reads most of it"),
+    "Record": (30, "one flat object of what is known of a request; whoever reads it reads most of it"),
     "BackendConfig": (15, "the document's word on one backend, one attribute for each of its fields"),
     "Provider": (19, "the values of one provider, written once in its file"),
     "Target": (25, "a configuration's values, read once and never set again"),

@@ -39,6 +39,10 @@ CASES = {
     "no answer without a token": ([other(10.1, whole=True, first=None), other(11)], {"rto": 1.1, "lost": 1}),
     "a part is no answer": ([other(10.1, whole=False), other(11)], {"cut": 1, "lost": 0, "rto": 1.1}),
     "in work when it began, and cut": ([probe(9.9, ended=12.0, whole=False)], {"cut": 1, "requests": 1, "rto": None}),
+    "a client's that went back would have been lost": (
+        [other(10.1, 0.1, live=True), probe(10.2, 0.3, live=True, spared=True), other(11, live=True)],
+        {"live": 3, "spared": 1, "lost": 0, "cut": 0, "rto": 1.1, "degraded": 2},
+    ),
     "in work when it began, written on": (
         [probe(9.9, ended=12.0, backend="house", tier=1, continued=True), other(11)],
         {"continued": 1, "cut": 0, "degraded": 2, "rto": 1.1},

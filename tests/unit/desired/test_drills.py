@@ -11,7 +11,7 @@ from prometheus_client import generate_latest
 from genset.api.drills import DrillStatus
 from genset.api.routepolicy import RoutePolicy
 from genset.continuity.drills.evidence import run_hash
-from genset.contracts.drill import DrillPhase, DrillReport, Measured
+from genset.contracts.drill import DrillPhase, DrillReport, LiveOrder, Measured
 from genset.contracts.router_admin import ConfigReport
 from genset.controllers.keys import Key
 from genset.controllers.told_drills import ToldDrills
@@ -106,6 +106,23 @@ def test_a_drill_runs_at_its_time_and_is_told() -> None:
     assert cluster.passes(MONDAY + 90).order is None, "once"
     again = cluster.passes(MONDAY + 7 * 86_400)
     assert again.order is not None and again.order.previous == run_hash("", ["e1", "e2"])
+
+
+def test_a_live_drill_is_ordered_with_its_bounds_and_told_with_its_clients() -> None:
+    cluster = Cluster({**CLOUD, "impact": "Live", "stopWhen": {"lost": 3}}, HOUSE)
+    cluster.spec["continuity"] = {"allowLiveDrills": True}
+    begun = cluster.passes(MONDAY, a=None)
+    assert begun.order is not None and begun.order.live == LiveOrder(share=5, lost=3, error_rate=5)
+    cluster.passes(MONDAY + 60, a=replace(report(begun), measured=replace(MEASURED, live=7, spared=2)))
+    last = cluster.of("cloud").last
+    assert last is not None and last.outcome is DrillPhase.MISSED and "2 were spared" in last.message
+    assert last.requests is not None and (last.requests.live, last.requests.spared) == (7, 2)
+    second = cluster.passes(MONDAY + 61)
+    assert second.order is not None and second.order.name == "house" and second.order.live is None
+    assert b"live" not in second.order.canonical_json(), "routers of releases before this know no such field"
+    cluster.passes(MONDAY + 120, a=report(second))
+    last = cluster.of("house").last
+    assert last is not None and last.requests is not None and last.requests.live is None
 
 
 def test_two_drills_never_run_at_once() -> None:

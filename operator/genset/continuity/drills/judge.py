@@ -41,8 +41,9 @@ def _missed(measured: Measured, objective: ObjectiveConfig) -> Iterable[str]:
         yield "requests were not answered again while the fault lasted"
     elif measured.rto > objective.rto_seconds:
         yield f"requests were answered again after {measured.rto:g} s, and {objective.rto_seconds:g} s are wanted"
-    gone = measured.lost + measured.cut
+    gone = measured.lost + measured.cut + measured.spared
     if gone > objective.lost:
-        yield f"{measured.lost} requests were lost and {measured.cut} cut, and {objective.lost} may be"
+        spared = f", {measured.spared} were spared that would have been" if measured.spared else ""
+        yield f"{measured.lost} requests were lost and {measured.cut} cut{spared}, and {objective.lost} may be"
     if measured.give_back is None:
         yield "what was taken away did not answer again after the fault was lifted"

@@ -16,7 +16,8 @@ from genset.contracts.drill import Measured
 class Probe:
     """A probe is one request of a drill that has ended. `first` is when its first token came; None: there was none.
 
-    `whole`: the answer was complete. `backend` and `tier` say who gave it, or the last part of it.
+    `whole`: the answer was complete. `backend` and `tier` say who gave it, or the last part of it. `live`: a client has asked;
+    `spared`: nobody else has answered it, so that the drill let it go, and in an outage it would have been lost.
     """
 
     route: str
@@ -27,11 +28,13 @@ class Probe:
     backend: str = ""
     tier: int = 0
     continued: bool = False
+    live: bool = False
+    spared: bool = False
 
     @property
     def answered(self) -> bool:
-        """An answer without a token is none, however complete it looks."""
-        return self.whole and self.first is not None
+        """An answer without a token is none, however complete it looks; nor is one that an outage would not have let come."""
+        return self.whole and self.first is not None and not self.spared
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,12 @@ def measure(probes: Iterable[Probe], window: FaultWindow, taken: Collection[str]
     waits = sorted(p.first - p.began for p in struck if p.first is not None and p.first >= window.began and p.answered)
     return Measured(
         requests=len(struck),
-        lost=sum(not p.answered and p.first is None for p in struck),
-        cut=sum(not p.answered and p.first is not None for p in struck),
+        lost=sum(not p.answered and p.first is None and not p.spared for p in struck),
+        cut=sum(not p.answered and p.first is not None and not p.spared for p in struck),
         continued=sum(p.answered and p.continued for p in struck),
         degraded=sum(p.answered and p.tier > usual.get(p.route, p.tier) for p in struck),
+        live=sum(p.live for p in struck),
+        spared=sum(p.spared for p in struck),
         detection=_since(window.began, window.detected),
         first_byte_p50=_rank(waits, 50),
         first_byte_p99=_rank(waits, 99),
@@ -112,6 +117,8 @@ def combined(measured: Sequence[Measured]) -> Measured:
         cut=sum(one.cut for one in measured),
         continued=sum(one.continued for one in measured),
         degraded=sum(one.degraded for one in measured),
+        live=sum(one.live for one in measured),
+        spared=sum(one.spared for one in measured),
         detection=_worst(one.detection for one in measured),
         first_byte_p50=_worst(one.first_byte_p50 for one in measured),
         first_byte_p99=_worst(one.first_byte_p99 for one in measured),

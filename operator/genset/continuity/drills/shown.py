@@ -43,6 +43,8 @@ def sentence(last: Mapping[str, Any]) -> str:
         f"{of.get('asked', 0)} requests {of.get('lost', 0)} lost, {of.get('cut', 0)} cut, {of.get('continued', 0)} continued, "
         f"{of.get('degraded', 0)} degraded"
     )
+    if "live" in of:
+        numbers += f"; {of['live']} were of clients, {of.get('spared', 0)} of these went back"
     why = f" ({last['message']})" if last.get("message") else ""
     return f"{last.get('outcome', '?')}{why}: {numbers}"
 

@@ -14,9 +14,11 @@ from genset.contracts.drill import DrillOrder, DrillPhase, DrillReport, Measured
 from genset.router.backends.backend import Backend
 from genset.router.dialects.openai.api import Api
 from genset.router.drills.asking import Asking, drill_requests
+from genset.router.drills.live import LiveShare
 from genset.router.drills.world import DrillWorld
 
 TICK_SECONDS: Final = 0.02  # between two looks: by so much times are wrong
+MEASURE_SECONDS: Final = 0.25  # between two reckonings, which take longer with each request
 SETTLE_SECONDS: Final = 2.0  # in which what was asked in peace has to be answered before the fault
 
 
@@ -38,19 +40,29 @@ class Aborted(Exception):
 
 
 class DrillRun:
-    """A run tells how far it is by `report`. `outage` names a real outage that is going on; "" if there is none."""
+    """A run tells how far it is by `report`. `outage` names a real outage that is going on; "" if there is none.
+
+    `live` diverts requests of clients while the fault is there; None: they meet nothing of it.
+    """
 
     def __init__(
-        self, order: DrillOrder, world: DrillWorld, outage: Callable[[], str], times: RunTimes = DEFAULT
+        self,
+        order: DrillOrder,
+        world: DrillWorld,
+        outage: Callable[[], str],
+        times: RunTimes = DEFAULT,
+        live: LiveShare | None = None,
     ) -> None:
         self.order = order
         self.report = DrillReport(order.id, DrillPhase.BASELINE)
         self._world = world
         self._outage = outage
         self._times = times
+        self._live = live
         self._why = ""  # it is to end
         self._faults = 0.0, 0.0  # when the fault began and was lifted
         self._detected: float | None = None
+        self._measured_at = 0.0
 
     def abort(self, why: str) -> None:
         """Ends the run at the next look."""
@@ -67,7 +79,10 @@ class DrillRun:
             log.exception("Failed to run drill %s", self.order.name)
             phase, why = DrillPhase.ABORTED, "the router failed; its log tells how"
         finally:
-            world.stop()
+            if self._live is not None:
+                self._live.leave(world.stop)
+            else:
+                world.stop()
         self.report = DrillReport(self.order.id, phase, why, self._measured())
 
     async def _go(self) -> tuple[DrillPhase, str]:
@@ -106,12 +121,16 @@ class DrillRun:
         self._faults = began, began + self.order.seconds
         self._at(DrillPhase.FAULT)
         world.faults.begin()
+        if self._live is not None:
+            self._live.begin()
         while now() < self._faults[1]:
             if self._detected is None and not any(_is_asked(backend, now()) for backend in taken):
                 self._detected = now()
             self._at(DrillPhase.FAULT)
             await self._tick()
         self._faults = began, now()
+        if self._live is not None:
+            self._live.end()
         world.faults.end()
 
     async def _recovery(self, taken: list[Backend]) -> None:
@@ -132,9 +151,14 @@ class DrillRun:
             raise Aborted(self._why)
         if real := self._outage():
             raise Aborted(f"a real outage: {real}")
+        if self._live is not None and self._live.why_stop:
+            raise Aborted(self._live.why_stop)
 
     def _at(self, phase: DrillPhase) -> None:
-        self.report = DrillReport(self.order.id, phase, "", self._measured())
+        now = self._world.shared.now()
+        if phase != self.report.phase or now - self._measured_at >= MEASURE_SECONDS:
+            self._measured_at = now
+            self.report = DrillReport(self.order.id, phase, "", self._measured())
 
     def _measured(self) -> Measured:
         began, lifted = self._faults

@@ -26,11 +26,13 @@ _HEAD_ENDS: Final = b"\r\n\r\n"
 class Faults:
     """Faults are what one drill does: `fault` to connections to `targets`, while it is `on`.
 
-    `met` counts the connections and requests that have met it. `lifted` is set when it is over. After `stopped` nothing connects.
+    `cut_after`: the events of a stream that pass before it is cut. `met` counts the connections and requests that have met the
+    fault. `lifted` is set when it is over. After `stopped` nothing connects.
     """
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: Fault, cut_after: int = CUT_AFTER_EVENTS) -> None:
         self.fault = fault
+        self.cut_after = cut_after
         self.targets: frozenset[Target] = frozenset()
         self.on = False
         self.stopped = False
@@ -174,7 +176,7 @@ class Wire(asyncio.Protocol):
         """
         last = _LAST.search(data)
         starts = [found.start() for found in _EVENT.finditer(data)]
-        room = CUT_AFTER_EVENTS - self._events
+        room = self._faults.cut_after - self._events
         at = starts[room] if len(starts) > room else None
         if last is not None:
             at = last.start() if at is None else min(at, last.start())

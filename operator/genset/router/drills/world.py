@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from genset.contracts.backend_config import BackendConfig
-from genset.contracts.drill import Fault
+from genset.contracts.drill import DrillOrder
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials
 from genset.router.backends.deadlines import AnswerTimeouts
@@ -24,7 +24,7 @@ from genset.router.backends.demand import Demands
 from genset.router.clock import SWEEP_SECONDS
 from genset.router.drills.drill_observer import DrillObserver
 from genset.router.drills.faulty_connector import FaultyConnector
-from genset.router.drills.wire import Faults
+from genset.router.drills.wire import CUT_AFTER_EVENTS, Faults
 from genset.router.exchange.reception import Reception
 from genset.router.exchange.record import Record
 from genset.router.http.client_timeouts import ClientTimeouts
@@ -68,15 +68,16 @@ class Around:
 class DrillWorld:
     """A world is used between `start` and `stop`. `table` is its own, with backends of its own."""
 
-    def __init__(self, around: Around, live: Table, credentials: Credentials, drill: str, fault: Fault) -> None:
+    def __init__(self, around: Around, live: Table, credentials: Credentials, order: DrillOrder) -> None:
         loop, shared = asyncio.get_running_loop(), around.shared
         self._around = around
         self._credentials = credentials
-        self.faults = Faults(fault)
-        self.observer = DrillObserver(lambda record, now: around.used(record, now, drill))
-        connector = FaultyConnector(shared.connector.resolver, Outbox(loop), self.faults)
-        connector.guard(shared.connector.off_limits)
-        self.shared = Shared(loop, shared.clock, shared.wall, connector, self.observer)
+        # Streams of clients break off before anything of them has gone out: nobody might be able to write on.
+        self.faults = Faults(order.fault, CUT_AFTER_EVENTS if order.live is None else 0)
+        self.observer = DrillObserver(lambda record, now: around.used(record, now, order.name))
+        self.connector = FaultyConnector(shared.connector.resolver, Outbox(loop), self.faults)
+        self.connector.guard(shared.connector.off_limits)
+        self.shared = Shared(loop, shared.clock, shared.wall, self.connector, self.observer)
         self.outages = OutageWatch(shared.now, shared.wall, around.cloud_probe)
         self.reception = Reception(self.shared, self.observer, random.random, around.attempts)
         backends = {config.name: self._backend(config) for config in live.config.backends}
@@ -92,6 +93,11 @@ class DrillWorld:
         self._take()
         self._watchers: list[Watcher] = []
         self._sweep: asyncio.Task[None] | None = None
+
+    def view_of(self, backend: Backend) -> Backend:
+        """Returns this world's view of a backend that serves clients."""
+        whole = self.table.backends[backend.name]
+        return self._adapters[backend.name][backend.config.model] if backend.is_adapter else whole
 
     def takes(self, names: frozenset[str]) -> list[Backend]:
         """Says whose connections meet the fault. Returns these backends."""

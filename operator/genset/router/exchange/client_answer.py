@@ -75,6 +75,10 @@ class ClientAnswer:
         #: Whether a chunk of an upstream's body may go out as it came, frame and all.
         self.takes_raw_chunks = writer is None and not request.version_10
 
+    def tells(self, line: bytes) -> None:
+        """Adds a header line to the answer, whatever that will be."""
+        self._lines += line
+
     # Whole answers
 
     def written(self, body: bytes) -> bytes:

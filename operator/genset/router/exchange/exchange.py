@@ -187,15 +187,16 @@ class Exchange(ReplyHandler):
         failure = masked(failure, mask)
         heard = machine.phase > Phase.CONNECT and failure.outcome not in (Outcome.UNREACHABLE, Outcome.EXHAUSTED)
         self._heard = reply.headers if reply is not None and heard else None
-        shared.failures.add(
-            self.backend.name,
-            failure,
-            mask,
-            at=rfc3339(shared.wall()),
-            headers=self._heard or {},
-            endpoint=endpoint.name if endpoint is not None else "",
-            request_id=self.record.identity.decode(),
-        )
+        if machine.candidates.current().candidate.real is None:  # what a drill does says nothing of the backend
+            shared.failures.add(
+                self.backend.name,
+                failure,
+                mask,
+                at=rfc3339(shared.wall()),
+                headers=self._heard or {},
+                endpoint=endpoint.name if endpoint is not None else "",
+                request_id=self.record.identity.decode(),
+            )
         machine.stories.append(story_of(self.backend.name, failure))
         return failure
 
@@ -326,6 +327,16 @@ class Exchange(ReplyHandler):
         self.client_answer.client.cut_off()
         self._drop()
         self._call.reply = None
+
+    def go_back(self) -> None:
+        """The drill whose way the request takes lets it go, unless somebody answers it already."""
+        phase = self.machine.phase
+        if self.ended or phase == Phase.PAUSE or phase >= Phase.COMMIT or not self.machine.facts.drilled:
+            return
+        if self._waiting is None and self._call.runs:
+            self.failed(Failure(Outcome.OUT_OF_TIME, "was given up: the drill lets the request go"))
+        elif self.record.begun:
+            self._do(self.machine.go_back(self.shared.now()))
 
     # The sweep
 

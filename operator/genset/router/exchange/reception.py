@@ -23,6 +23,7 @@ from genset.router.dialects.tolerant import dumps
 from genset.router.errors import BROKEN_SECONDS, UNCONFIGURED_SECONDS, ErrorAnswer, error
 from genset.router.exchange.client_answer import ClientAnswer
 from genset.router.exchange.decision import decide
+from genset.router.exchange.diversion import Diversion
 from genset.router.exchange.exchange import Exchange
 from genset.router.exchange.expected import purse_of
 from genset.router.exchange.local_answers import LocalAnswer, needs_no_key
@@ -77,7 +78,7 @@ class Reception:
     """
 
     __slots__ = (
-        "_chance", "_finished", "_observer", "_shared", "_timeouts", "exchanges", "gate", "problem", "table",
+        "_chance", "_diversion", "_finished", "_observer", "_shared", "_timeouts", "exchanges", "gate", "problem", "table",
     )  # fmt: skip
 
     def __init__(
@@ -87,6 +88,7 @@ class Reception:
         self._observer = observer
         self._chance = chance
         self._timeouts = timeouts
+        self._diversion: Diversion | None = None  # a live drill
         self._finished = self.finished  # made once
         self.table: Table | None = None
         self.problem: str | None = None
@@ -98,6 +100,10 @@ class Reception:
         self.table = table
         self.problem = None
         self.gate.set_limits(limits)
+
+    def divert(self, diversion: Diversion | None) -> None:
+        """Lets a live drill have its share of the requests that come from here on; None: there is none any more."""
+        self._diversion = diversion
 
     def reject(self, problem: str) -> None:
         """Notes why a configuration was not taken. The table in force stays."""
@@ -303,6 +309,9 @@ class Reception:
             writer.tells_asked_model()
         limits = b"" if record.consumer is None else self._limits_of(record.consumer, request, now)
         answer = ClientAnswer(shared, client, request, identity, writer, limits, stream=stream)
+        diversion = self._diversion
+        if diversion is not None and isinstance(plan, Plan) and diversion.takes(plan, record):
+            answer.tells(diversion.line)
         if isinstance(plan, ErrorAnswer):
             estimate = writer.instead_of_error(plan) if writer is not None else None
             if estimate is not None:
@@ -325,6 +334,8 @@ class Reception:
         exchange = Exchange(shared, record, machine, asked, answer, self._finished)
         client.begin(exchange, now)
         self.exchanges.add(exchange)
+        if diversion is not None and record.drill:
+            diversion.follows(exchange)
         exchange.placed = record.placed = True
         if not self.gate.enter(exchange, now, machine.facts.origin, machine.facts.rank):
             exchange.placed = record.placed = False

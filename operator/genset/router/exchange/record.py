@@ -34,6 +34,7 @@ class Record:
         "begun",
         "booked",
         "consumer",
+        "drill",
         "first_token",
         "headers",
         "held",
@@ -100,8 +101,13 @@ class Record:
         self.tokens = (0, 0)  # prompt, completion, as the upstream counted them
         self.told_model = ""  # the name that the backend gave; only of requests that are traced
         self.booked = 0  # of the completion: made by backends that broke off
+        self.drill = ""  # the drill whose way it takes
         self.status = 0
         self.word = ""
+
+    def takes_part(self, drill: str) -> None:
+        """The request takes the way of this drill."""
+        self.drill = drill
 
     def traced(self, trace: bytes, span: Span | None) -> None:
         """The request belongs to this trace; `span` is what is recorded of it there."""

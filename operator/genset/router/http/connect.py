@@ -12,6 +12,7 @@ import ipaddress
 import logging
 import socket
 import ssl
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -105,6 +106,15 @@ class Connector:
         self.resolver = resolver
         self.outbox = outbox
         self.off_limits: OffLimits | None = None
+        self._detours: dict[Target, Connector] = {}  # empty but for live drills
+
+    def detour(self, targets: Iterable[Target], by: Connector | None) -> None:
+        """Has connections to these targets opened by another connector from now on; None: by nobody else."""
+        for target in targets:
+            if by is not None:
+                self._detours[target] = by
+            else:
+                self._detours.pop(target, None)
 
     def guard(self, off_limits: OffLimits | None) -> None:
         """Takes the networks in which no server at a URL may be; None: it may be anywhere."""
@@ -112,6 +122,8 @@ class Connector:
 
     async def open(self, target: Target, endpoint: Endpoint) -> UpstreamConnection:
         """Opens a connection, which is ready for its first request. Raises ConnectFailed."""
+        if self._detours and (other := self._detours.get(target)) is not None:
+            return await other.open(target, endpoint)
         connection = UpstreamConnection(endpoint)
         try:
             await self._open(target, endpoint, connection)

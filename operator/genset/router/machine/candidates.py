@@ -143,7 +143,7 @@ class Candidates:
         attempt = self.current()
         candidate = attempt.candidate
         self._stay_in_the_house(failure)
-        self._left = [c for c in self._left if c.backend.target.continuation != OFF]
+        self.writes_on()
         slow = stalled and self._history.late_again(candidate.backend)
         if candidate in self._left:
             # Another endpoint of the same backend has the same model and, by now, as good a chance as any.
@@ -156,6 +156,10 @@ class Candidates:
             if blame and not stalled:  # one that is slow would be slow again
                 self._spent.append((candidate, []))  # to be asked once more if nobody else is left
         return self.select(now)
+
+    def writes_on(self) -> None:
+        """Leaves those alone who could write on what the client has."""
+        self._left = [c for c in self._left if c.backend.target.continuation != OFF]
 
     def once_more(self, now: float) -> Decision:
         """Asks the same endpoint once more, in another way, if that may be paid; otherwise somebody else."""

@@ -59,16 +59,20 @@ def may_follow(phase: int, before: int) -> bool:
 class Candidate:
     """A candidate is a backend that may answer this request, and the number of its tier, from 0.
 
-    `evidence` holds the header lines of an answer at the first attempt; `zone` is the backend's data zone.
+    `evidence` holds the header lines of an answer at the first attempt; `zone` is the backend's data zone. `real`: the backend
+    is a drill's view of this one; None: there is no drill in it.
     """
 
-    __slots__ = ("backend", "evidence", "tier", "zone")
+    __slots__ = ("backend", "evidence", "real", "tier", "zone")
 
-    def __init__(self, backend: Backend, tier: int, evidence: bytes, zone: str = HOUSE) -> None:
+    def __init__(
+        self, backend: Backend, tier: int, evidence: bytes, zone: str = HOUSE, real: Candidate | None = None
+    ) -> None:
         self.backend = backend
         self.tier = tier
         self.evidence = evidence
         self.zone = zone
+        self.real = real
 
 
 @final

@@ -77,3 +77,28 @@ class Facts:
         self.zones_line: Final = zones_line
         self.purse: Final = purse
         self.timeouts: Final = timeouts
+
+    @property
+    def drilled(self) -> bool:
+        """Returns whether a drill keeps the request from a backend."""
+        return any(candidate.real is not None for candidate in self.candidates)
+
+    def without_drill(self, now: float) -> Facts:
+        """Returns the request as it would have been without a drill, with all the time that its route gives it."""
+        return Facts(
+            [candidate.real or candidate for candidate in self.candidates],
+            self.settings,
+            max(self.deadline, now + self.settings.total_seconds),
+            streams=self.streams,
+            input_tokens=self.input_tokens,
+            random=self.random,
+            cold_start=self.cold_start,
+            origin=self.origin,
+            path=self.path,
+            body=self.body,
+            prompt=self.prompt,
+            rank=self.rank,
+            zones_line=self.zones_line,
+            purse=self.purse,
+            timeouts=self.timeouts,
+        )

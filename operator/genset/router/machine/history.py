@@ -24,8 +24,8 @@ class History:
     """
 
     __slots__ = (
-        "_continue_streams",
         "_late",
+        "_most_continuations",
         "asked",
         "attempts",
         "broken_by",
@@ -39,7 +39,7 @@ class History:
     )
 
     def __init__(self, settings: FailoverSettings, reason: str) -> None:
-        self._continue_streams = settings.continue_streams
+        self._most_continuations = MOST_CONTINUATIONS if settings.continue_streams else 0
         self.most_attempts = settings.max_attempts
         self.reason = reason
         self.attempts = 0
@@ -60,7 +60,12 @@ class History:
     @property
     def may_continue(self) -> bool:
         """An answer may be continued if it breaks off now: the route allows it, and it was not done too often."""
-        return self._continue_streams and self.continuations < MOST_CONTINUATIONS
+        return self.continuations < self._most_continuations
+
+    @property
+    def continues_streams(self) -> bool:
+        """Returns whether the route lets a broken stream be continued at all."""
+        return self._most_continuations > 0
 
     @property
     def is_spent(self) -> bool:
@@ -97,6 +102,12 @@ class History:
             return True
         self._late = [*(self._late or ()), backend]
         return False
+
+    def begins_anew(self) -> None:
+        """Allows as many attempts as at first: those so far were a drill's."""
+        self.most_attempts += self.attempts
+        if self._most_continuations:
+            self._most_continuations += self.continuations
 
     def stood_still(self, seconds: float) -> None:
         """Shifts the ends of past attempts, because the clock has skipped `seconds`."""

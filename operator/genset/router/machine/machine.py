@@ -195,17 +195,34 @@ class RequestMachine:
         else:
             attempt.release()
         late = now >= self.facts.deadline or kind is DEADLINE_OVER
-        if why_not or late or history.is_spent or not history.may_continue:
+        if why_not or not history.continues_streams:
+            self._to(Phase.DONE)
+            return self.candidates.give_up(now)
+        if late or history.is_spent or not history.may_continue:
             return self._decided(now, self.candidates.give_up(now))
         history.continuations += 1
         return self._decided(now, self.candidates.after_break(now, failure, blame=blame, stalled=kind is STALLED))
+
+    def go_back(self, now: float) -> Decision:
+        """Decides anew without the drill that keeps the request from a backend: nobody loses an answer by an exercise."""
+        self.candidates.leave_lines()
+        self.facts = self.facts.without_drill(now)
+        self.history.begins_anew()
+        self.candidates = Candidates(self.facts, self.history)
+        if self.history.continuing:
+            self.candidates.writes_on()
+        return self._decided(now, self.candidates.select(now))
 
     def _decided(self, now: float, decision: Decision) -> Decision:
         if isinstance(decision, Try):
             self._to(Phase.PAUSE if decision.delay else Phase.CONNECT)
             self.patience.until = now + decision.delay + decision.candidate.backend.target.connect_seconds
+        elif isinstance(decision, Wait):
+            self._to(Phase.SELECT)
+        elif self.facts.drilled:
+            return self.go_back(now)
         else:
-            self._to(Phase.SELECT if isinstance(decision, Wait) else Phase.DONE)
+            self._to(Phase.DONE)
         return decision
 
     def _to(self, phase: int) -> None:

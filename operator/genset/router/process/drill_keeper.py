@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from dataclasses import replace
 
 import orjson
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from genset.contracts.drill import RUN, DrillOrder, DrillPhase, DrillReport, record_hash
 from genset.router.backends.breaker import State
 from genset.router.backends.credentials import Credentials
+from genset.router.drills.live import LiveShare
 from genset.router.drills.run import DEFAULT, DrillRun, RunTimes
 from genset.router.drills.world import Around, DrillWorld
 from genset.router.exchange.reception import Reception
@@ -96,8 +98,12 @@ class DrillKeeper:
         if order is None or table is None or self._credentials is None:
             return
         log.info("Began drill %s (%s): takes %s away, %s", order.name, order.id, ", ".join(order.takes), order.fault)
-        world = DrillWorld(self._around, table, self._credentials, order.name, order.fault)
-        self._run = DrillRun(order, world, self._outage, self._times)
+        world = DrillWorld(self._around, table, self._credentials, order)
+        live: LiveShare | None = None
+        if order.live is not None:
+            connector = self._around.shared.connector
+            live = LiveShare(order, order.live, world, self._reception, connector, random.random)
+        self._run = DrillRun(order, world, self._outage, self._times, live)
         self._task = asyncio.get_running_loop().create_task(self._go(self._run))
 
     async def _go(self, run: DrillRun) -> None:

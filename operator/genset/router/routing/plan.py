@@ -33,6 +33,10 @@ class Plan:
         self.candidates = [one for one in self.candidates if one not in candidates]
         return bool(self.candidates)
 
+    def go_through(self, candidates: list[Candidate]) -> None:
+        """Takes these candidates instead: the same ones, some of them as a drill has them."""
+        self.candidates = candidates
+
     @property
     def rules(self) -> tuple[ZoneRule, ...]:
         """Returns all that is said of its zones."""

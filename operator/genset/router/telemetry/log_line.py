@@ -39,6 +39,7 @@ FIELDS: Final = {
     "operation": "`chat`, `text_completion` or `embeddings`; empty for everything that needs no model.",
     "route": "Route that took the request; empty if none did.",
     "model": "Model that the client named, at most 128 characters of it.",
+    "drill": "The live drill whose way the request has taken; empty for all others.",
     "stream": "Whether the client asked for a stream.",
     "sensitive": "What kept the request in the house, or had it refused, by name (`sensitive` of its route); never the content.",
     "error": "Word of the error vocabulary; empty for a whole answer. With status 200: the error inside the stream.",
@@ -111,7 +112,7 @@ def short_line(request: Unrouted, client: str, wall: float) -> bytes:
     return (
         b'{"time":%b,"status":%d,"continuations":0,"seconds":0.0,"queueSeconds":0.0,"waitedSeconds":0.0,'
         b'"firstTokenSeconds":null,"timePerOutputTokenSeconds":null,"inputTokens":0,"outputTokens":0,"cost":"","id":"%b",'
-        b'"client":%b,"traceId":"","request":%b,"operation":"","route":"","model":"","stream":false,"sensitive":[],"error":"%b",'
+        b'"client":%b,"traceId":"","request":%b,"operation":"","route":"","model":"","drill":"","stream":false,"sensitive":[],"error":"%b",'
         b'%b,"detail":%b}\n'
         % (
             six_decimals(wall),
@@ -138,7 +139,7 @@ def _known_client(address: str, consumer: str = "", team: str = "") -> bytes:
 
 def _asked_for(record: Record) -> bytes:
     """What the request was for. Names that only a client gave are not kept."""
-    if not record.named:
+    if not record.named or record.drill:
         return _asked_text(record)
     key: Any = (record.asked, record.route, record.named, record.stream)
     known = _asked.get(key)
@@ -148,11 +149,12 @@ def _asked_for(record: Record) -> bytes:
 
 
 def _asked_text(record: Record) -> bytes:
-    return b'"request":%b,"operation":%b,"route":%b,"model":%b,"stream":%b' % (
+    return b'"request":%b,"operation":%b,"route":%b,"model":%b,"drill":"%b","stream":%b' % (
         dumps(record.asked),
         dumps(record.operation),
         dumps(record.route),
         dumps(record.model[:MODEL_CHARACTERS]),
+        record.drill.encode(),
         b"true" if record.stream else b"false",
     )
 

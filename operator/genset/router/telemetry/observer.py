@@ -54,7 +54,7 @@ class Telemetry(RequestObserver):
         if record.span is not None:
             record.span.end(record, now)
         if self.usage is not None:
-            self.usage.ended(record, now)
+            self.usage.ended(record, now, record.drill)
 
     def drilled(self, record: Record, now: float, drill: str) -> None:
         """Books what a request of a drill has used. It is nobody's, so metrics and the log tell nothing of it."""
