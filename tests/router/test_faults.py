@@ -175,7 +175,6 @@ FAULTS: dict[str, Fault] = {
     "nobody can write on": Fault(
         {"script": [breaks("fin")], "default": Reset()},
         "house:interrupted cloud:unreachable house:unreachable",
-        "house:interrupted cloud:unreachable",
         sees="told",
         whole_sees="502 upstream_unreachable",
         cloud=Reset(),

@@ -241,6 +241,30 @@ def test_attempts_are_bounded_over_all_backends() -> None:
     assert isinstance(one.failed(0.0, fail(Outcome.UNREACHABLE)), Answer)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "again"),
+    [
+        (Outcome.INTERRUPTED, Outcome.UNREACHABLE, "a/cloud.test"),
+        (Outcome.INTERRUPTED, Outcome.RATE_LIMITED, "a/cloud.test"),
+        (Outcome.UNREACHABLE, Outcome.INTERRUPTED, "b/cloud.test"),
+        (Outcome.INTERRUPTED, Outcome.INTERRUPTED, ""),  # the request may be what both fell over
+        (Outcome.INTERRUPTED, Outcome.INVALID_RESPONSE, ""),
+        (Outcome.TOO_LATE, Outcome.UNREACHABLE, ""),
+    ],
+)
+def test_a_lost_connection_is_tried_once_more_if_nobody_else_had_the_request(
+    first: Outcome, second: Outcome, again: str
+) -> None:
+    one = machine(cloud("a"), cloud("b"))
+    one.begin(0.0)
+    assert where(one.failed(0.0, fail(first))) == "b/cloud.test"
+    decision = one.failed(0.0, fail(second))
+    assert isinstance(decision, Try) == bool(again)
+    if again:
+        assert where(decision) == again
+        assert isinstance(one.failed(0.0, fail(Outcome.INTERRUPTED)), Answer), "once"
+
+
 def test_retries_stop_when_the_backends_budget_is_spent() -> None:
     local = cloud("a")
     again = 0

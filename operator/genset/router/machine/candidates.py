@@ -43,16 +43,29 @@ _ENDPOINT_MAY_BE_AT_FAULT: Final = (
 
 
 @final
+class _Spent:
+    """A spent candidate has failed this request. `tried` are the endpoints that were asked."""
+
+    __slots__ = ("candidate", "outcome", "tried")
+
+    def __init__(self, candidate: Candidate, tried: list[Endpoint], outcome: Outcome) -> None:
+        self.candidate = candidate
+        self.tried = tried
+        self.outcome = outcome
+
+
+@final
 class Candidates:
     """The candidates are the backends that may answer one request: who is asked now, and who is left."""
 
-    __slots__ = ("_cold_until", "_facts", "_history", "_left", "_spent", "attempt", "cold", "waiter")
+    __slots__ = ("_cold_until", "_facts", "_history", "_left", "_spent", "_tries_again", "attempt", "cold", "waiter")
 
     def __init__(self, facts: Facts, history: History) -> None:
         self._facts = facts
         self._history = history
         self._left = list(facts.candidates)
-        self._spent: list[tuple[Candidate, list[Endpoint]]] = []  # failed ones, with the endpoints that were asked
+        self._spent: list[_Spent] = []
+        self._tries_again = True  # one of the spent may be asked once more
         self.waiter: Waiter | None = None  # None for most requests, which do not wait
         self._cold_until: float | None = None  # when the wait for backends at rest ends
         self.attempt: Attempt | None = None  # the running attempt, or the last one
@@ -130,7 +143,7 @@ class Candidates:
             return self.select(now)  # it was put to rest while the request was on its way there, and may wake
         slow = failure.outcome is Outcome.TOO_LATE and self._history.late_again(candidate.backend)
         if failure.outcome in _ENDPOINT_MAY_BE_AT_FAULT and not slow:
-            self._spent.append((candidate, attempt.tried))
+            self._spent.append(_Spent(candidate, attempt.tried, failure.outcome))
         self._drop(candidate, failure.row.next)
         self._stay_in_the_house(failure)
         return self.select(now)
@@ -154,7 +167,7 @@ class Candidates:
                 return self.select(now)
             self._left.remove(candidate)
             if blame and not stalled:  # one that is slow would be slow again
-                self._spent.append((candidate, []))  # to be asked once more if nobody else is left
+                self._spent.append(_Spent(candidate, [], failure.outcome))  # to be asked once more if nobody else is left
         return self.select(now)
 
     def writes_on(self) -> None:
@@ -261,18 +274,30 @@ class Candidates:
             endpoint = best.backend.pool.pick(now, self._key(best.backend))
             if endpoint is not None:
                 return self._try(now, best, endpoint)
-        for candidate, tried in self._spent:
-            backend = candidate.backend
-            if (house_only and not backend.local) or not self._may_pay(now, candidate):
+        for spent in self._spent if self._tries_again else ():
+            backend = spent.candidate.backend
+            if (house_only and not backend.local) or not self._may_pay(now, spent.candidate):
                 continue
-            sibling = backend.pool.sibling(now, tried) or (
-                backend.pool.pick(now) if self._history.continuing and not tried else None
-            )
-            if sibling is not None and backend.retries.take(now):
-                self._spent.clear()  # only once
-                self._left = [candidate]
-                return self._try(now, candidate, sibling)
+            endpoint = self._once_more(now, spent)
+            if endpoint is not None and backend.retries.take(now):
+                self._spent.clear()
+                self._tries_again = False
+                self._left = [spent.candidate]
+                return self._try(now, spent.candidate, endpoint)
         return self.give_up(now, full=any(c.backend.is_full(now) for c in left), house_only=house_only)
+
+    def _once_more(self, now: float, spent: _Spent) -> Endpoint | None:
+        """Returns whom to ask at a backend that has failed this request, if nobody else is left; None: nobody.
+
+        That is another endpoint; or the same one, if all that was wrong may have been the connection: it was lost, and nobody else has
+        had the request and failed at it. A request that two have fallen over may be what they fell over.
+        """
+        pool = spent.candidate.backend.pool
+        if self._history.continuing and not spent.tried:
+            return pool.sibling(now, spent.tried) or pool.pick(now)
+        worked = [one.outcome for one in self._spent if one.outcome is not Outcome.UNREACHABLE]
+        avoid = () if worked == [Outcome.INTERRUPTED] == [spent.outcome] else spent.tried
+        return pool.sibling(now, spent.tried) or pool.sibling(now, avoid)
 
     def _again(self, now: float, failure: Failure) -> Try | None:
         """Asks the same candidate once more, if the failure's rule says so: a sibling, or itself after a pause."""
