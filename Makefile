@@ -21,10 +21,10 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 $(VENV)/.ready: tools/venv.py pyproject.toml requirements.lock
 	@python3 tools/venv.py $(VENV)
 
-.PHONY: help venv demo demo-down test lane-scenarios lane-code lane-cluster fmt lint arch one unit unit-rest compiled charts integration e2e e2e-kills e2e-day e2e-mesh ledger-day e2e-groups e2e-argocd e2e-vllm clients identity soak crds manifests docs golden lock bench image clean
+.PHONY: help venv demo demo-down test lane-scenarios lane-code lane-cluster fmt lint arch one unit unit-rest compiled charts integration e2e e2e-kills e2e-day e2e-mesh ledger-day e2e-groups e2e-argocd e2e-vllm clients identity soak crds manifests docs golden lock bench continuity-bench image clean
 
 help: ## Lists the verbs
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(VENV)/.ready ## Python environment with everything for development, in the user's cache
 
@@ -156,6 +156,9 @@ lock: venv ## Re-resolves the lock files within pyproject's pins, with hashes
 
 bench: venv ## Router side by side with its peers, and the operator at fleet scale
 	@$(PY) -m bench router && $(PY) -m bench translations --write && $(PY) -m bench operator
+
+continuity-bench: venv ## What clients get while a cloud or the house is taken away, beside LiteLLM and Envoy (RUNS=20; root; hours)
+	@$(PY) -m bench continuity --runs $(or $(RUNS),100)
 
 image: venv ## The project's own image, from the Dockerfile
 	@$(PY) -m testbed.images build genset

@@ -7,6 +7,7 @@ import logging
 import click
 
 from bench import instructions, ledger, operator, pairs, router, sensitive, translations
+from bench.continuity import command as continuity
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,6 +25,7 @@ main.add_command(operator.fleet_command)
 main.add_command(translations.command)
 main.add_command(sensitive.command)
 main.add_command(ledger.command)
+main.add_command(continuity.command)
 
 if __name__ == "__main__":
     main()

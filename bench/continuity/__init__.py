@@ -1,0 +1,1 @@
+"""The benchmark of continuity takes away the first of two places that answer, and watches what clients get."""
