@@ -167,7 +167,8 @@ class Candidates:
                 return self.select(now)
             self._left.remove(candidate)
             if blame and not stalled:  # one that is slow would be slow again
-                self._spent.append(_Spent(candidate, [], failure.outcome))  # to be asked once more if nobody else is left
+                # to be asked once more if nobody else is left
+                self._spent.append(_Spent(candidate, [], failure.outcome))
         return self.select(now)
 
     def writes_on(self) -> None:
@@ -289,8 +290,8 @@ class Candidates:
     def _once_more(self, now: float, spent: _Spent) -> Endpoint | None:
         """Returns whom to ask at a backend that has failed this request, if nobody else is left; None: nobody.
 
-        That is another endpoint; or the same one, if all that was wrong may have been the connection: it was lost, and nobody else has
-        had the request and failed at it. A request that two have fallen over may be what they fell over.
+        That is another endpoint; or the same one, if all that was wrong may have been the connection: it was lost, and nobody
+        else has had the request and failed at it. A request that two have fallen over may be what they fell over.
         """
         pool = spent.candidate.backend.pool
         if self._history.continuing and not spent.tried:
