@@ -21,7 +21,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 $(VENV)/.ready: tools/venv.py pyproject.toml requirements.lock
 	@python3 tools/venv.py $(VENV)
 
-.PHONY: help venv demo demo-down test lane-scenarios lane-code lane-cluster fmt lint arch one unit unit-rest compiled charts integration e2e e2e-kills e2e-day e2e-mesh ledger-day e2e-groups e2e-argocd e2e-vllm clients identity soak crds manifests docs golden lock bench continuity-bench image clean
+.PHONY: help venv demo demo-down test lane-scenarios lane-code lane-cluster fmt lint arch one unit unit-rest compiled charts integration e2e e2e-kills e2e-day e2e-mesh ledger-day e2e-groups e2e-argocd e2e-vllm clients identity soak crds manifests docs site golden lock bench continuity-bench image clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -147,6 +147,9 @@ manifests: venv ## Writes the engines into the chart's schema, and manifests/ins
 
 docs: venv ## Regenerates docs/reference/ from the types
 	@$(PY) tools/generated.py docs
+
+site: venv ## Builds the documentation's site from docs/ into the user's cache, offline; a dead link ends it
+	@$(PY) tools/site.py "$(CACHE)/site"
 
 golden: venv ## Rewrites golden files from what the code makes now; read the diff
 	@GENSET_UPDATE_GOLDEN=1 $(BIN) pytest tests/golden -q --ignore=$(APISERVER_GOLDEN)

@@ -1,7 +1,7 @@
 """What the Markdown of this repository holds: its pages, their links, anchors and blocks of code.
 
-It reads the part of Markdown that these pages use, and no more; what it takes for an anchor is what forges and `make site` make of
-a heading.
+It reads the part of Markdown that these pages use, and no more; what it takes for an anchor is what forges and `make site`
+make of a heading.
 """
 
 from __future__ import annotations

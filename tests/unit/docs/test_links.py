@@ -69,7 +69,8 @@ def test_a_dead_link_is_found(text: str, said: str) -> None:
     "text",
     [
         "`[a](gone.md)`", "``a ` [b](gone.md)``", "```yaml\n[a](gone.md)\n```", "    \n  ```sh\n  [a](gone.md)\n  ```",
-        "[a](https://example.com/#part)", "[a](mailto:me@corp.example)", "[a](#here)", "[a](other.md#one--two)", "[a](../LICENSE)",
+        "[a](https://example.com/#part)", "[a](mailto:me@corp.example)", "[a](#here)",
+        "[a](other.md#one--two)", "[a](../LICENSE)",
     ],
 )  # fmt: skip
 def test_what_is_no_dead_link(text: str) -> None:
