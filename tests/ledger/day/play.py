@@ -36,7 +36,7 @@ TIERS = {
     "assistant": ["house", "gpt", "claude"], "claude": ["claude", "gpt"], "deep": ["deep", "gpt"], "open": ["open"],
     "wild": ["wild"], "vectors": ["vectors"], "ranks": ["ranks"], "pictures": ["pictures"],
 }  # fmt: skip
-START_SECONDS = 60
+START_SECONDS = 180
 NOTICE_SECONDS = 1.0  # in which a router notices that a client has left
 
 
