@@ -24,6 +24,7 @@ from genset.controllers.health import Address, HealthServer
 from genset.controllers.inbox import Inbox
 from genset.controllers.keys import Key
 from genset.controllers.model_deployment import ModelDeploymentController
+from genset.controllers.preset import PresetKeeper
 from genset.controllers.queue import WorkQueue
 from genset.controllers.reconciler import Reconciler
 from genset.controllers.references import References
@@ -246,6 +247,10 @@ class Operator:
                 group.create_task(watch_demand(session.demand, prober, queue), name="demand")
                 group.create_task(watches.run(inbox, api, named, signals.install), name="watches")  # Kopf sets its own
                 group.create_task(reach.keep_looking(missing), name="reach")
+                if options.site.preset is not None:
+                    report = options.settings.operator_namespace, f"{options.lease_name}-continuity"
+                    keeper = PresetKeeper(api, surroundings, *options.site.preset, report)
+                    group.create_task(keeper.keep(), name="preset")
         finally:
             queue.close()
             session.close()

@@ -115,7 +115,12 @@ def node(name: str, *, labels: Mapping[str, str] | None = None, taint: str = "",
         "metadata": {
             "name": name,
             "annotations": {ANNOTATION: "fake"},
-            "labels": {"kubernetes.io/hostname": name, "kubernetes.io/arch": "amd64", **(labels or {})},
+            "labels": {
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/arch": "amd64",
+                "kubernetes.io/os": "linux",
+                **(labels or {}),
+            },
         },
         "spec": {"taints": [{"key": taint, "value": "present", "effect": "NoSchedule"}]} if taint else {},
         "status": {

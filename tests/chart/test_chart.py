@@ -60,6 +60,7 @@ COMBINATIONS: dict[str, Object] = {
         "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
         "podAnnotations": {"c": "d"}, "priorityClassName": "", "resources": {"limits": {"memory": "1Gi"}},
     },
+    "the preset": {"continuity": {"enabled": True, "provider": "openai", "secret": "openai"}},
     "other names": {"nameOverride": "gs", "fullnameOverride": "plant"},
     "everything quiet": {
         "logLevel": "error", "resyncSeconds": 60, "replicas": 3, "global": {"from": "a parent"},

@@ -67,6 +67,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- include "genset.siteCA" . }}{{ .Values.site.proxy.credentialsSecret.name }}
 {{- end }}
 
+{{- /* Where the preset's resources are: whoever sets continuity.enabled lets the operator write there. */}}
+{{- define "genset.continuityNamespace" -}}
+{{- default .Release.Namespace .Values.continuity.namespace }}
+{{- end }}
+
 {{- define "genset.ledgerName" -}}
 {{ include "genset.fullname" . }}-ledger
 {{- end }}

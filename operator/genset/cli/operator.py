@@ -297,6 +297,17 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     default=lambda: os.environ.get("POD_NAME") or socket.gethostname(),
     help="Name of this replica in the Lease and in Events. Default: POD_NAME, else the host name.",
 )
+@_option(
+    "--continuity-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Settings of the preset, as the chart writes them: a model for which there is room, and a RoutePolicy, are made once.",
+)
+@_option(
+    "--continuity-namespace",
+    default="",
+    metavar="NAME",
+    help="Namespace in which the preset's resources are made. Default: the operator's.",
+)
 @_option("--bundle-digest", default="", help="Digest of the bundle that the site was made from, for its metric.")
 @_option(
     "--bundle-created",
@@ -343,6 +354,7 @@ def _site(flags: dict[str, Any]) -> Any:
     name, slash, key = secret.partition("/")
     if secret and not (name and slash and key):
         raise click.UsageError("--hub-token-secret: write NAME/KEY of a Secret in the operator's namespace")
+    preset, namespace = flags.pop("continuity_file"), flags.pop("continuity_namespace")
     return SiteOptions(
         SiteProxies(flags.pop("site_http_proxy"), flags.pop("site_https_proxy"), flags.pop("site_no_proxy")),
         flags.pop("site_proxy_credentials_file"),
@@ -350,6 +362,7 @@ def _site(flags: dict[str, Any]) -> Any:
         (name, key) if secret else None,
         flags.pop("ledger_url"),
         flags.pop("ledger_secret"),
+        (preset, namespace or flags["operator_namespace"]) if preset else None,
     )
 
 

@@ -185,7 +185,9 @@ def _namespaces(resources: Sequence[Object], found: Installation) -> Seen:
         yield Diagnosis.UNKNOWN, f"{len(used)} hold resources; who serves them is not known", "see above"
         return
     labels = {one["metadata"]["name"]: one["metadata"].get("labels") or {} for one in found.namespaces}
-    watched = {name for one in found.operators for name in _flags(one, "namespace")}
+    watched = {
+        name for one in found.operators for name in (*_flags(one, "namespace"), *_flags(one, "continuity-namespace"))
+    }
     everywhere = any(not _flags(one, "namespace") for one in found.operators)
     ill = False
     for name in used:

@@ -30,6 +30,7 @@ class SiteOptions:
     hub_token: tuple[str, str] | None = None  # name and key of a Secret in the operator's namespace
     ledger_url: str = ""  # "": there is no ledger
     ledger_secret: str = ""  # name of the Secret in the operator's namespace with the key of its tokens
+    preset: tuple[Path, str] | None = None  # file with its settings, and the namespace of its resources
 
     def problems(self, forbidden_networks: tuple[str, ...]) -> list[str]:
         """Says what is wrong with the proxies, never repeating one: it may hold a password."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from genset.api.quantity import parse_quantity
@@ -28,21 +29,51 @@ def from_item(item: Mapping[str, Any]) -> Node:
 
 def free(every: Iterable[Node], pods: Iterable[Mapping[str, Any]]) -> list[Node]:
     """Returns the nodes less what their running and starting pods have requested."""
-    taken: dict[str, tuple[float, int, dict[str, int]]] = {}
+    taken: dict[str, dict[str, Decimal]] = {}
     for pod in pods:
         node = (pod.get("spec") or {}).get("nodeName")
-        if not node or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
-            continue
-        cpu, memory, devices = taken.get(node, (0.0, 0, {}))
-        for container in pod["spec"].get("containers") or []:
-            requests = (container.get("resources") or {}).get("requests") or {}
-            cpu += float(parse_quantity(str(requests.get("cpu", "0"))))
-            memory += int(parse_quantity(str(requests.get("memory", "0"))))
-            for name, amount in requests.items():
-                if "/" in name:
-                    devices[name] = devices.get(name, 0) + int(parse_quantity(str(amount)))
-        taken[node] = (cpu, memory, devices)
-    return [minus(node, *taken[node.name]) if node.name in taken else node for node in every]
+        if node and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
+            sums = taken.setdefault(node, {})
+            for name, amount in requested(pod["spec"]).items():
+                sums[name] = sums.get(name, Decimal()) + amount
+    return [_less(node, taken[node.name]) if node.name in taken else node for node in every]
+
+
+def requested(spec: Mapping[str, Any]) -> dict[str, Decimal]:
+    """Returns what a node reckons for a pod, as kube-scheduler does (resource/helpers.go).
+
+    Containers run together, and with them sidecars, which are init containers that are started again. Each other init container
+    runs alone with the sidecars before it: the most of all counts. What a pod asks for as a whole comes first, and what its
+    runtime takes comes on top.
+    """
+    together: dict[str, Decimal] = {}
+    most: dict[str, Decimal] = {}
+    for container in spec.get("initContainers") or ():
+        alone = _added(together, _requests(container))
+        if container.get("restartPolicy") == "Always":
+            together = alone
+        most = {name: max(amount, most.get(name, Decimal())) for name, amount in {**most, **alone}.items()}
+    for container in spec.get("containers") or ():
+        together = _added(together, _requests(container))
+    found = {name: max(together.get(name, Decimal()), most.get(name, Decimal())) for name in together | most}
+    return _added(found | _requests(spec), _quantities(spec.get("overhead")))
+
+
+def _requests(of: Mapping[str, Any]) -> dict[str, Decimal]:
+    return _quantities((of.get("resources") or {}).get("requests"))
+
+
+def _quantities(given: Mapping[str, Any] | None) -> dict[str, Decimal]:
+    return {name: parse_quantity(str(amount)) for name, amount in (given or {}).items()}
+
+
+def _added(one: Mapping[str, Decimal], other: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    return {name: one.get(name, Decimal()) + other.get(name, Decimal()) for name in {**one, **other}}
+
+
+def _less(node: Node, taken: Mapping[str, Decimal]) -> Node:
+    devices = {name: int(amount) for name, amount in taken.items() if "/" in name}
+    return minus(node, float(taken.get("cpu", 0)), int(taken.get("memory", 0)), devices)
 
 
 def _get(context: str, kind: str, *more: str) -> list[dict[str, Any]]:

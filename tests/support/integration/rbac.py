@@ -57,7 +57,7 @@ LEASE_RULES: list[dict[str, Any]] = [
 LEDGER_RULES: list[dict[str, Any]] = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create"]}]
 
 
-def admission(chart: Path) -> list[dict[str, Any]]:
+def admission(chart: Path, *values: str) -> list[dict[str, Any]]:
     """Returns the chart's own bounds of what a cluster-wide operator writes, for the tests' operator user."""
     account = "system:serviceaccount:genset-system:genset-operator"
     command = [
@@ -69,7 +69,7 @@ def admission(chart: Path) -> list[dict[str, Any]]:
         "--show-only",
         "templates/admission.yaml",
         "--set",
-        "ledger.enabled=true",  # which permits the one thing more
+        ",".join(("ledger.enabled=true", *values)),  # a ledger permits the one thing more
     ]
     done = subprocess.run([str(tools.ensure("helm")["helm"]), *command], capture_output=True, text=True, check=True)
     assert account in done.stdout
@@ -115,5 +115,24 @@ def objects(namespace: str) -> list[dict[str, Any]]:
             "metadata": {"name": f"{USER}-ledger", "namespace": namespace},
             "roleRef": {**reference, "kind": "Role", "name": f"{USER}-ledger"},
             "subjects": [subject],
+        },
+    ]
+
+
+def preset_objects() -> list[dict[str, Any]]:
+    """Returns what the chart grants for the preset, in all namespaces, because each test has one of its own."""
+    rules = [
+        {"apiGroups": ["genset.dev"], "resources": ["modeldeployments", "routepolicies"], "verbs": ["create"]},
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]},
+    ]
+    group, name = "rbac.authorization.k8s.io", f"{USER}-preset"
+    return [
+        {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+            "subjects": [{"kind": "User", "name": USER, "apiGroup": group}],
         },
     ]

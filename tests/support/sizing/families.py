@@ -60,6 +60,10 @@ PHI4_MINI = _config(
     "phi3", 32, 3072, 24, 8, intermediate_size=8192, vocab_size=200_064, sliding_window=262_144,
     tie_word_embeddings=True, max_position_embeddings=131_072,
 )  # fmt: skip
+QWEN25_1B = _config(
+    "qwen2", 28, 1536, 12, 2, intermediate_size=8960, vocab_size=151_936, max_position_embeddings=32_768,
+    tie_word_embeddings=True,
+)  # fmt: skip
 GEMMA2_9B = _config(
     "gemma2", 42, 3584, 16, 8, head_dim=256, intermediate_size=14_336, vocab_size=256_000, sliding_window=4096,
     tie_word_embeddings=True, max_position_embeddings=8192,
