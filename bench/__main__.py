@@ -6,7 +6,7 @@ import logging
 
 import click
 
-from bench import instructions, ledger, operator, pairs, router, sensitive, translations
+from bench import instructions, ledger, operator, pairs, router, sensitive, shapes, translations
 from bench.continuity import command as continuity
 
 
@@ -24,6 +24,7 @@ main.add_command(instructions.command)
 main.add_command(operator.fleet_command)
 main.add_command(translations.command)
 main.add_command(sensitive.command)
+main.add_command(shapes.command)
 main.add_command(ledger.command)
 main.add_command(continuity.command)
 

@@ -49,7 +49,7 @@ COLD void CPy_TypeErrorTraceback(
 COLD void CPy_AttributeError(
     const char *filename, const char *funcname, const char *classname, const char *attrname, int line, PyObject *globals);
 """
-MISSING = ("httptools.*", "uvloop.*", "re2.*", "huggingface_hub.*")
+MISSING = ("fasttext.*", "httptools.*", "uvloop.*", "re2.*", "huggingface_hub.*")
 
 
 def modules(folder: Path) -> list[str]:

@@ -32,6 +32,7 @@ _PUBLIC = {
     "backends.failures": "RECORD_BYTES",
     "dialects.openai.shortcuts.frame": "UNKNOWN OPENING TEXT FINISH COUNTS",
     "routing.table": "BYTES_PER_TOKEN",
+    "shapes.schema_size": "MANY",
     "telemetry.tracing": "NANOSECONDS",
 }
 #: Private numbers that bound nothing. Any other private number is a limit, and has its place on the page.
@@ -58,6 +59,11 @@ _PRIVATE = {
     "http.trace_context": "_VERSION_00_LENGTH",
     "http.response_reader": "_END_BYTES",
     "process.advice": "_CLOSE",
+    "shapes.daytime": "_MINUTES",
+    "shapes.language": "_LEAST_LETTERS _LEAST_CERTAIN",
+    "shapes.request_shape": "_MOST_LOOKED_BACK",
+    "shapes.rule": "_ANY",
+    "shapes.texts": "_LONGEST_NAME",
 }
 PRIVATE_NO_LIMITS = {f"{module}.{name}" for module, names in _PRIVATE.items() for name in names.split()}
 NO_LIMITS = PRIVATE_NO_LIMITS | {f"{module}.{name}" for module, names in _PUBLIC.items() for name in names.split()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from time import time
 from typing import Any
 
 from genset.api.routepolicy import RoutePolicy
@@ -29,6 +30,8 @@ from genset.router.errors import ConfigRejected, ErrorAnswer
 from genset.router.exchange.decision import decide
 from genset.router.exchange.record import Record
 from genset.router.routing.table import LeftOut, Table, answer_tokens, estimate_tokens
+from genset.router.shapes.request_shape import READABLE, RequestShape
+from genset.router.shapes.schema_size import MANY
 from genset.standalone import Documents, add, chosen, placed_at, read_documents
 from genset.status.refs import policy_secret_uses
 from genset.status.warnings import used_backends
@@ -55,6 +58,7 @@ class Explanation:
     limits: Mapping[str, int]
     model: str
     needs: Mapping[str, Any]
+    shape: Mapping[str, Any]  # what the request looks like: everything that a route could read
     route: str
     candidates: list[Preference]
     left_out: list[LeftOut]
@@ -77,6 +81,7 @@ class Question:
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
     consumer: str = ""
     spent: tuple[str, ...] = ()
+    at: float | None = None  # when it comes, in seconds since 1970; None: now
 
 
 def explain(files: list[Path], policy: str | None, question: Question) -> Explanation:
@@ -110,7 +115,9 @@ def _explained(
     left_out: list[LeftOut] = []
     record = Record(b"", "", dict(question.headers), asked.asked, asked.operation, model, 0.0, stream=False)
     record.asked_by(consumer)
-    plan = refused or decide(table, record, chat, (tokens, answer, asked.task), _first, left_out=left_out)
+    at = time() if question.at is None else question.at
+    needs = (tokens, answer, asked.task)
+    plan = refused or decide(table, record, chat, needs, _first, left_out=left_out, now=lambda: at)
     left = Paid([]) if isinstance(plan, ErrorAnswer) else paid(config, plan, consumer, tokens, chat, question.spent)
     failed, candidates = plan if isinstance(plan, ErrorAnswer) else left.refused, left.candidates
     return Explanation(
@@ -119,6 +126,7 @@ def _explained(
         limits=_limits(config, consumer),
         model=model,
         needs={"task": asked.task, "promptTokens": tokens, "answerTokens": answer},
+        shape=_shape(chat, tokens, at),
         route="" if isinstance(plan, ErrorAnswer) else plan.route.name,
         candidates=[Preference(c.backend.name, c.tier, c.backend.config.kind) for c in candidates],
         left_out=[*left_out, *left.left_out],
@@ -128,6 +136,12 @@ def _explained(
         message=failed.message if failed is not None else "",
         notes=notes,
     )
+
+
+def _shape(chat: dict[str, Any], tokens: int, at: float) -> dict[str, Any]:
+    shape = RequestShape(frozenset(READABLE), chat, tokens, at)
+    found = {name: value if value < MANY else None for name, value in shape.look().items()}
+    return {name: found.get(name, shape.language) for name in READABLE}
 
 
 def _first() -> float:

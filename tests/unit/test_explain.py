@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from genset.cli import main
 
+CLOUD = {"backends": [{"name": "cloud"}]}
 POLICY: dict[str, Any] = {
     "apiVersion": "genset.dev/v1alpha1",
     "kind": "RoutePolicy",
@@ -201,3 +202,49 @@ def test_budgets_that_hold_a_request_are_named_and_what_becomes_of_it_once_they_
     ]
     text = CliRunner().invoke(main, given).output
     assert "budget      law: once it is spent, its backends are passed over" in text
+
+
+SHAPED: dict[str, Any] = {
+    **POLICY,
+    "spec": {
+        "backends": POLICY["spec"]["backends"],
+        "routes": [
+            {
+                "name": "nights",
+                "match": {"shape": {"time": {"from": "22:00", "until": "06:00"}}},
+                "tiers": [{"backends": [{"name": "house"}]}],
+            },
+            {"name": "german", "match": {"shape": {"languages": ["de"], "turns": {"atMost": 1}}}, "tiers": [CLOUD]},
+            {"name": "all", "tiers": [CLOUD]},
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "route", "why"),
+    [
+        (
+            "Wann ist das Amt denn morgen geöffnet?",
+            "2026-11-30T12:00",
+            "german",
+            ["match.shape.time is 22:00 to 06:00"],
+        ),
+        (
+            "When is the office open tomorrow?",
+            "2026-11-30T12:00",
+            "all",
+            ["22:00", "languages is de, and the request's is en"],
+        ),
+        ("When is the office open tomorrow?", "2026-11-30T23:00", "nights", []),
+        ("When is the office open tomorrow?", "2026-11-30T23:00:00+0200", "all", ["22:00", "languages is de"]),
+        ("1 + 1", "2026-11-30T12:00", "all", ["22:00", "and the request's is one that cannot be told"]),
+    ],
+)
+def test_the_shape_of_a_request(tmp_path: Path, text: str, at: str, route: str, why: list[str]) -> None:
+    body = {"model": "small", "messages": [{"role": "user", "content": text}]}
+    status, found = ask(tmp_path, body, "--at", at, policy=SHAPED)
+    assert (status, found["route"]) == (0, route), found
+    assert len(found["left_out"]) == len(why), found["left_out"]
+    assert all(told in one["why"] for told, one in zip(why, found["left_out"], strict=True)), found["left_out"]
+    assert found["shape"]["turns"] == 1 and found["shape"]["answerTokens"] is None

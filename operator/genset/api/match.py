@@ -1,4 +1,4 @@
-"""A match says which requests a route takes: by the model's name, the size of the prompt and headers."""
+"""A match says which requests a route takes: by the model's name, the size of the prompt, headers, and what they look like."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from genset.api.base import ApiModel, CelRule, rules
+from genset.api.shape import MatchShape
 
 ModelPattern = Annotated[
     str, Field(pattern=r"^[^\x00-\x20\x7f*]*\*?$", min_length=1, max_length=128, examples=["team-*"])
@@ -58,4 +59,7 @@ class Match(ApiModel):
         max_length=16,
         description="Headers that the request must carry, all of them.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    shape: MatchShape | None = Field(
+        default=None, description="What requests look like. Default: nobody looks, which costs nothing."
     )

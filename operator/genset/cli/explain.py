@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ _ONCE_SPENT = {
 @click.option("--header", "headers", multiple=True, metavar="NAME: VALUE", help="Header that it has. Repeatable.")
 @click.option("--key-of", default="", metavar="CONSUMER", help="Consumer whose key it shows. Default: none.")
 @click.option("--spent", multiple=True, metavar="BUDGET", help="Budget that is taken for spent. Repeatable.")
+@click.option(
+    "--at", type=click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]), metavar="TIME",
+    help="When it comes, as 2026-11-30T22:15 in UTC, or with +01:00 behind the seconds. Default: now.",
+)  # fmt: skip
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
     files: tuple[Path, ...],
@@ -39,6 +44,7 @@ def command(
     headers: tuple[str, ...],
     key_of: str,
     spent: tuple[str, ...],
+    at: datetime | None,
     output: str,
 ) -> None:
     """Say what a router would decide about a request: who asks, which route, which backends in which order, and why not others.
@@ -65,8 +71,9 @@ def command(
         if not colon or not name.strip():
             raise click.UsageError(f"--header {header!r}: write NAME: VALUE")
         given[name.strip().lower().encode()] = value.strip().encode()
+    moment = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp() if at is not None else None
     try:
-        found = explain.explain(list(files), policy, explain.Question(body, path, given, key_of, spent))
+        found = explain.explain(list(files), policy, explain.Question(body, path, given, key_of, spent, moment))
     except ConfigRejected as problem:
         raise click.ClickException(str(problem)) from problem
     click.echo(json.dumps(found.to_document(), indent=2, ensure_ascii=False) if output == "json" else _text(found))
@@ -82,6 +89,7 @@ def _text(found: Any) -> str:
         f"who         {found.consumer + team if found.consumer else 'anybody'}{f' ({limits})' if limits else ''}",
         f"needs       {needs['task']}, about {needs['promptTokens']} tokens of prompt"
         + (f" and {needs['answerTokens']} of answer" if needs["answerTokens"] else ""),
+        f"shape       {_shape(found.shape)}",
         f"route       {found.route or 'none'}",
     ]
     for step in found.candidates:
@@ -95,3 +103,9 @@ def _text(found: Any) -> str:
     if found.error:
         lines.append(f"answer      {found.status} {found.error}: {found.message}")
     return "\n".join(lines)
+
+
+def _shape(shape: Any) -> str:
+    """Returns what stands in a request; what is not there is not named."""
+    told = {name: "no limit" if value is None else value for name, value in shape.items() if value or value is None}
+    return ", ".join(f"{name} {value}" for name, value in told.items() if value != "no limit") or "nothing to read"

@@ -24,10 +24,53 @@ class HeaderMatchConfig(ConfigPart):
     value: str = Field(pattern=r"^([^ \t\r\n]([^\r\n]*[^ \t\r\n])?)?$", examples=["gold"])
 
 
+#: What of a request is a number; yes is 1 and no is 0.
+ShapeNumber = Literal[
+    "promptTokens", "answerTokens", "turns", "tools", "forcedTool", "openToolLoop", "images", "audio", "files", "schema",
+    "enumsOnly", "schemaFields", "schemaDepth", "codePercent", "questions", "systemWords",
+]  # fmt: skip
+
+
+class ShapeRangeConfig(ConfigPart):
+    """A number of a request has to be in a range, both ends in it; None: no end."""
+
+    number: ShapeNumber
+    at_least: int | None = Field(default=None, ge=0)
+    at_most: int | None = Field(default=None, ge=0)
+
+
+class ShapeTimeConfig(ConfigPart):
+    """Requests come at a time of the day, in minutes since midnight, and on some days; 0 is Monday.
+
+    `until_minute` at or before `from_minute` is one of the next day.
+    """
+
+    from_minute: int = Field(ge=0, lt=1440)
+    until_minute: int = Field(ge=0, le=1440)
+    days: tuple[Annotated[int, Field(ge=0, le=6)], ...] = Field(min_length=1)
+    time_zone: str = Field(min_length=1, examples=["Europe/Berlin"])
+
+
+class ShapeConfig(ConfigPart):
+    """A shape is what requests look like; None: anything."""
+
+    numbers: tuple[ShapeRangeConfig, ...] | None = Field(default=None, min_length=1)
+    languages: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$", examples=["de"])], ...] | None = Field(
+        default=None, min_length=1
+    )
+    time: ShapeTimeConfig | None = None
+
+    @model_validator(mode="after")
+    def _numbers_once(self) -> Self:
+        each_once("numbers", [one.number for one in self.numbers or ()])
+        return self
+
+
 class MatchConfig(ConfigPart):
     models: tuple[ModelPattern, ...]
     max_input_tokens: int | None = Field(default=None, ge=1)
     headers: tuple[HeaderMatchConfig, ...]
+    shape: ShapeConfig | None = Field(default=None, description="None: nobody looks.")
 
     @model_validator(mode="after")
     def _headers_once(self) -> Self:

@@ -24,6 +24,7 @@ from genset.contracts.route_config import (
     WeightedBackend,
 )
 from genset.contracts.router_config import EgressConfig
+from genset.desired.shape import shape_config
 from genset.sensitive.detector import without_effect
 
 
@@ -105,4 +106,5 @@ def _match(match: Match) -> MatchConfig:
         models=tuple(match.models),
         max_input_tokens=match.max_input_tokens,
         headers=tuple(HeaderMatchConfig(name=header.name.lower(), value=header.value) for header in match.headers),
+        shape=shape_config(match.shape),
     )

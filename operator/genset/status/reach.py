@@ -1,10 +1,11 @@
 """A policy's routes are tried in order, so an earlier one may take everything that a later one waits for.
 
 The first route that matches a request wins. A match is a set of requests: names of models, a largest prompt, headers
-that must be there. A pattern of a match is hidden by an earlier route that takes the largest prompt, with no header
-beyond the required ones, of any model that the pattern stands for; if one such request is taken, all of them are,
-because smaller prompts and further headers never keep a request out of a route. Hence no two routes hide together what
-neither hides alone, but for different patterns of one match.
+that must be there, a shape. A pattern of a match is hidden by an earlier route that takes the largest prompt, with no header
+beyond the required ones and no narrower shape, of any model that the pattern stands for; if one such request is taken, all of
+them are, because smaller prompts and further headers never keep a request out of a route. Hence no two routes hide together
+what neither hides alone, but for different patterns of one match; and for shapes that only together hold another one, which
+nobody looks for.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from genset.api.match import Match
 from genset.api.routepolicy import Route
+from genset.api.shape import Between, MatchShape
 
 _ANY = "*"
 
@@ -107,12 +109,32 @@ class _Rest(NamedTuple):
 
     most: float  # tokens of the prompt
     headers: frozenset[tuple[str, str]]
+    shape: MatchShape | None
 
     @classmethod
     def of(cls, match: Match) -> _Rest:
         most = inf if match.max_input_tokens is None else match.max_input_tokens
-        return cls(most, frozenset((header.name.lower(), header.value) for header in match.headers))
+        headers = frozenset((header.name.lower(), header.value) for header in match.headers)
+        return cls(most, headers, match.shape)
 
     def covers(self, narrow: _Rest) -> bool:
         """Returns whether it asks for no more than `narrow`."""
-        return narrow.most <= self.most and self.headers <= narrow.headers
+        return narrow.most <= self.most and self.headers <= narrow.headers and _holds(self.shape, narrow.shape)
+
+
+def _holds(wide: MatchShape | None, narrow: MatchShape | None) -> bool:
+    """Returns whether every request of the narrow shape has the wide one: whatever this says, that one says as much of it."""
+    if wide is None:
+        return True
+    said = {name: value for name in type(wide).model_fields if (value := getattr(wide, name)) is not None}
+    return narrow is not None and all(_within(getattr(narrow, name), value) for name, value in said.items())
+
+
+def _within(narrow: Any, wide: Any) -> bool:
+    if isinstance(wide, Between) and isinstance(narrow, Between):
+        most = inf if wide.at_most is None else wide.at_most
+        own = inf if narrow.at_most is None else narrow.at_most
+        return (narrow.at_least or 0) >= (wide.at_least or 0) and own <= most
+    if isinstance(wide, list) and isinstance(narrow, list):
+        return set(narrow) <= set(wide)
+    return bool(narrow == wide)

@@ -29,6 +29,7 @@ from genset.desired.router import size_faults
 from genset.desired.schedule import faults as schedule_faults
 from genset.desired.secrets import SecretUse, UserSecret
 from genset.desired.servers import backend_faults, cloud_url, elsewhere, external_faults, telemetry_faults
+from genset.desired.shape import faults as shape_faults
 from genset.desired.sources import problems as source_problems
 from genset.desired.sources import wanted
 from genset.desired.weights import placed
@@ -155,6 +156,7 @@ def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> li
         *_invalid(country_faults(resource)),
         *_invalid(jwt_faults(resource, context)),
         *_invalid(budget_faults(resource)),
+        *_invalid(shape_faults(resource)),
         *_tls_problems(resource, context),
         *(Problem(routepolicy.Reason.SECRET_KEY_INVALID, told, field) for field, told in key_faults(resource, context)),
         *_unresolved(_with_backends(resource, lambda name: name in used), context),

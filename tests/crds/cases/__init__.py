@@ -14,10 +14,11 @@ from tests.crds.cases.case import HTTP, MDEP, RP, Case, gateway, house, identify
 from tests.crds.cases.policies import POLICIES
 from tests.crds.cases.router import ROUTER
 from tests.crds.cases.routes import ROUTES
+from tests.crds.cases.shapes import SHAPES
 from tests.crds.cases.sources import SOURCES
 
 MODEL_DEPLOYMENTS = [*model_deployments.MODEL_DEPLOYMENTS, *SOURCES]
-ROUTE_POLICIES = [*POLICIES, *BACKENDS, *ROUTES, *ROUTER, *ACCESS, *BUDGETS]
+ROUTE_POLICIES = [*POLICIES, *BACKENDS, *ROUTES, *ROUTER, *ACCESS, *BUDGETS, *SHAPES]
 CASES = MODEL_DEPLOYMENTS + ROUTE_POLICIES
 
 __all__ = [

@@ -34,6 +34,13 @@ def match(**fields: Any) -> Match:
     return Match.model_validate(fields)
 
 
+NIGHT = {"from": "22:00", "until": "06:00"}
+
+
+def shaped(**shape: Any) -> Match:
+    return match(shape=shape)
+
+
 def route(name: str, found: Match) -> Route:
     return Route.model_validate(
         {"name": name, "match": found.model_dump(exclude_none=True), "tiers": [{"backends": [{"name": "house"}]}]}
@@ -87,6 +94,22 @@ def test_a_route_is_hidden_if_the_router_gives_it_nothing(matches: list[Match]) 
 
 def _cases() -> Iterator[tuple[str, list[Match], list[tuple[str, tuple[str, ...], tuple[str, ...]]]]]:
     yield "the same twice", [match(models=["a"]), match(models=["a"])], [("r1", (), ("r0",))]
+    yield (
+        "behind one of a wider shape",
+        [shaped(turns={"atMost": 9}), shaped(turns={"atLeast": 2, "atMost": 3}, schema=True)],
+        [("r1", (), ("r0",))],
+    )
+    yield (
+        "behind one of more languages",
+        [shaped(languages=["de", "fr"]), shaped(languages=["fr"])],
+        [("r1", (), ("r0",))],
+    )
+    yield "behind one of any shape", [match(), shaped(tools={"atMost": 0})], [("r1", (), ("r0",))]
+    yield "a shape before any", [shaped(tools={"atMost": 0}), match()], []
+    yield "a shape beside another", [shaped(turns={"atMost": 3}), shaped(turns={"atMost": 4})], []
+    yield "a shape that says something else", [shaped(turns={"atMost": 3}), shaped(schema=True)], []
+    yield "another time", [shaped(time=NIGHT), shaped(time={**NIGHT, "until": "07:00"})], []
+    yield "the same time", [shaped(time=NIGHT), shaped(time=NIGHT, schema=True)], [("r1", (), ("r0",))]
     yield "behind one for all", [match(), match(models=["a"], maxInputTokens=5)], [("r1", (), ("r0",))]
     yield "before one for all", [match(models=["a"]), match()], []
     yield "a name behind its beginning", [match(models=["a-*"]), match(models=["a-b"])], [("r1", (), ("r0",))]

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import re
 from dataclasses import dataclass
+from time import time
 from typing import Final
 
 import orjson
@@ -46,7 +47,8 @@ class DrillRequest:
 def drill_requests(world: DrillWorld, order: DrillOrder) -> list[DrillRequest]:
     """Returns a request for each route whose first choice the drill takes away: the others would notice nothing.
 
-    A route that answers something else than chats, or that an earlier one hides, has none.
+    A route that answers something else than chats, that the drill's prompt has not the shape for, or that an earlier one hides,
+    has none.
     """
     table, found = world.table, []
     for route in table.routes:
@@ -61,7 +63,9 @@ def drill_requests(world: DrillWorld, order: DrillOrder) -> list[DrillRequest]:
             "max_tokens": ANSWER_TOKENS,
             "stream": True,
         }
-        plan = table.plan(model, estimate_tokens(asked), ANSWER_TOKENS, dict(route.headers), lambda: 0.5, "Chat", asked)
+        tokens, headers = estimate_tokens(asked), dict(route.headers)
+        shape = table.shape_of(asked, tokens, time)
+        plan = table.plan(model, tokens, ANSWER_TOKENS, headers, lambda: 0.5, "Chat", asked, shape=shape)
         if not isinstance(plan, ErrorAnswer) and plan.route.name == route.name:
             head = b"".join(b"%b: %b\r\n" % header for header in route.headers)
             found.append(DrillRequest(route.name, head, orjson.dumps(asked)))

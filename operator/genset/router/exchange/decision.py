@@ -29,6 +29,7 @@ def decide(
     body: bytes = b"",
     form: bool = False,
     unrecorded: str = "",
+    now: Callable[[], float],
 ) -> Plan | ErrorAnswer:
     """Returns the route with its candidates, or the error that the request gets: by who asks, what it needs, and where it may go.
 
@@ -37,12 +38,24 @@ def decide(
     that is passed over; None: nobody wants to know. `body`: the bytes that `parsed` was read from, which may go on as they
     are; `form`: they are a form with a file, which nobody reads.
     `unrecorded`: why nothing that leaves the house can be written down, so that nothing may leave it; "" if it may.
+    `now` tells the time of day, in seconds since 1970, to routes that ask for it.
     """
     headers, consumer = record.headers, record.consumer
     tokens, answer, task = needs
     may_name = consumer.models if consumer is not None else None
+    shape = table.shape_of(parsed, tokens, now)
     plan = table.plan(
-        record.model, tokens, answer, headers, chance, task, parsed, native, may_name=may_name, left_out=left_out
+        record.model,
+        tokens,
+        answer,
+        headers,
+        chance,
+        task,
+        parsed,
+        native,
+        may_name=may_name,
+        left_out=left_out,
+        shape=shape,
     )
     if isinstance(plan, ErrorAnswer):
         return plan

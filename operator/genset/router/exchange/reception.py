@@ -299,7 +299,16 @@ class Reception:
         unrecorded = shared.egress.refuses if shared.egress is not None else ""
         needs = tokens, answer_tokens(parsed), api.task
         plan = looped or decide(
-            table, record, parsed, needs, self._chance, native, body=request.body, form=api.form, unrecorded=unrecorded
+            table,
+            record,
+            parsed,
+            needs,
+            self._chance,
+            native,
+            body=request.body,
+            form=api.form,
+            unrecorded=unrecorded,
+            now=shared.wall,
         )
         if record.consumer is not None and isinstance(plan, Plan):
             counted = (0, 0) if api is Api.COUNT else (tokens, needs[1])  # a number costs no token

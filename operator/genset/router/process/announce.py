@@ -54,6 +54,8 @@ def _route(route: RouteConfig) -> Iterator[str]:
         names += f" up to {match.max_input_tokens} tokens"
     if match.headers:
         names += " with " + ", ".join(f"{header.name}: {header.value}" for header in match.headers)
+    if match.shape is not None:
+        names += " of one shape"
     tiers = " -> ".join(" | ".join(weighted.backend for weighted in tier) for tier in route.tiers)
     yield f"route {route.name}: {names} -> {tiers or 'no backend: every request gets 503'}"
 

@@ -47,6 +47,7 @@ from genset.router.routing.gate import most_body_bytes, room_bytes
 from genset.router.routing.sensitive import prepare
 from genset.router.routing.table import Table
 from genset.router.routing.zones import reachable
+from genset.router.shapes.language import model as language_model
 from genset.router.shared import Configured, Shared
 from genset.router.telemetry.journal import Journal
 from genset.router.telemetry.metrics import Metrics
@@ -266,6 +267,8 @@ class Router:
             backends, fresh = self._backends(loaded)
             if any(route.sensitive is not None for route in loaded.config.routes):
                 await asyncio.to_thread(prepare, loaded.config)
+            if any(route.match.shape is not None and route.match.shape.languages for route in loaded.config.routes):
+                await asyncio.to_thread(language_model)
             await self.parts.telemetry.traces.take(loaded.config, forbidden, loaded.credentials)
             adapters = self._adapters(backends, fresh, loaded.credentials)
             watchers = {name: self._watcher(backends[name], adapters.get(name, {})) for name in fresh}

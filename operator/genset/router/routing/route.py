@@ -14,6 +14,8 @@ from genset.router.machine.failover_settings import FailoverSettings
 from genset.router.machine.trail import Step, evidence
 from genset.router.routing.needs import NeededAbilities
 from genset.router.routing.zones import RouteZones, zones_of
+from genset.router.shapes.request_shape import RequestShape
+from genset.router.shapes.rule import ShapeRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Route:
     prefixes: tuple[str, ...]
     any_model: bool
     plain: bool  # matches by model name alone
+    shape: ShapeRule | None  # None: requests of any shape
     tiers: tuple[tuple[tuple[Candidate, int], ...], ...]  # candidates with their weights
     fixed: list[Candidate] | None  # the order of every request that fits all backends, if nothing changes it
     holds: int | None  # tokens that the smallest backend can hold
@@ -46,29 +49,36 @@ class Route:
     avoids: Price | None  # of its first cloud tier: what an answer of the house would have cost; None: nobody knows
     spends: bool  # some backend has a price, or tells what its answers cost
 
-    def takes(self, model: str, tokens: int, headers: Mapping[bytes, bytes]) -> bool:
-        """Returns whether the request meets all conditions of the route. Header names are lower case."""
+    def takes(self, model: str, tokens: int, headers: Mapping[bytes, bytes], shape: RequestShape | None = None) -> bool:
+        """Returns whether the request meets all conditions of the route. Header names are lower case.
+
+        `shape` is None if nobody can tell it: no route with a shape takes such a request.
+        """
         if not (self.any_model or model in self.exact or model.startswith(self.prefixes or ("\0",))):
             return False
         if self.plain:
             return True
         if self.max_input_tokens is not None and tokens > self.max_input_tokens:
             return False
-        for name, value in self.headers:  # noqa: SIM110 (few routes have one)
+        for name, value in self.headers:
             if headers.get(name) != value:
                 return False
-        return True
+        return self.shape is None or (shape is not None and self.shape.takes(shape))
 
-    def why_not(self, model: str, tokens: int, headers: Mapping[bytes, bytes]) -> str:
+    def why_not(
+        self, model: str, tokens: int, headers: Mapping[bytes, bytes], shape: RequestShape | None = None
+    ) -> str:
         """Says which condition of the route the request does not meet; "" if it meets all."""
-        if self.takes(model, tokens, headers):
+        if self.takes(model, tokens, headers, shape):
             return ""
         if not (self.any_model or model in self.exact or model.startswith(self.prefixes or ("\0",))):
             return "match.models does not hold the model"
         if self.max_input_tokens is not None and tokens > self.max_input_tokens:
             return f"match.maxInputTokens is {self.max_input_tokens}, and the prompt has about {tokens} tokens"
-        wanted = next(name for name, value in self.headers if headers.get(name) != value)
-        return f"match.headers wants another {wanted.decode()}"
+        for name, value in self.headers:
+            if headers.get(name) != value:
+                return f"match.headers wants another {name.decode()}"
+        return self.shape.why_not(shape) if self.shape is not None and shape is not None else "match.shape"
 
 
 Tiers = tuple[tuple[tuple[Candidate, int], ...], ...]
@@ -138,7 +148,8 @@ def _route(config: RouteConfig, tiers: Tiers, zones: RouteZones) -> Route:
         exact=exact,
         prefixes=prefixes,
         any_model=not match.models or "" in prefixes,
-        plain=match.max_input_tokens is None and not match.headers,
+        plain=match.max_input_tokens is None and not match.headers and match.shape is None,
+        shape=ShapeRule(match.shape) if match.shape is not None else None,
         tiers=tiers,
         max_input_tokens=match.max_input_tokens,
         headers=tuple((header.name.lower().encode(), header.value.encode()) for header in match.headers),

@@ -22,6 +22,7 @@ from genset.router.routing.model_names import ModelNames
 from genset.router.routing.needs import NO_NEEDS
 from genset.router.routing.plan import Plan
 from genset.router.routing.route import Route, route_for, route_of
+from genset.router.shapes.request_shape import RequestShape, read_by
 
 _NOTHING: Final[dict[str, Any]] = {}
 MODEL_BYTES: Final = 256  # longest name of a model; nothing has a longer one
@@ -56,6 +57,8 @@ class Table:
         self.hash = config_hash
         above = [said.rule for said in config.data_zones or ()]
         self.routes = tuple(route_of(route, backends, above) for route in config.routes)
+        shapes = [route.match.shape for route in config.routes if route.match.shape is not None]
+        self._reads = read_by(shapes) if shapes else None  # of the shape of requests; None: nobody looks
         self._by_model: dict[str, tuple[Route, ...]] = {}
         self._others = self.routes  # of models that no backend with adapters knows
         self.models = tuple(
@@ -83,6 +86,10 @@ class Table:
                 parts[name] = parts.get(name, False) or bool(backend.endpoints)
         return {name: entry for name, entry in self.catalogue.items() if parts.get(name, True)}
 
+    def shape_of(self, request: dict[str, Any], tokens: int, now: Callable[[], float]) -> RequestShape | None:
+        """Returns the shape of a request that has come `now` (seconds since 1970); None if no route reads it."""
+        return RequestShape(self._reads, request, tokens, now()) if self._reads is not None else None
+
     def _know_adapters(self) -> None:
         """Prepares the routes of every name that a configuration knows: to all others they are the same."""
         known = dict.fromkeys(self.models)
@@ -109,12 +116,13 @@ class Table:
         native: NativeCall | None = None,
         may_name: ModelNames | None = None,
         left_out: list[LeftOut] | None = None,
+        shape: RequestShape | None = None,
     ) -> Plan | ErrorAnswer:
         """Returns the first route that takes the request, with its candidates, or the error if there is none.
 
         `task`: what a backend has to be there for, if it is there for one thing alone. `request`: what it has to be able to do.
         `native`: what the client has asked for in another API, which it may have to speak itself. `may_name`: the only models
-        that its caller may name. `left_out` gets what is passed over, with the reason.
+        that its caller may name. `left_out` gets what is passed over, with the reason. `shape`: see `shape_of`.
         """
         if is_too_long(model):
             return error(
@@ -124,16 +132,17 @@ class Table:
         routes = self._routes_of(model) if may_name is None or may_name.holds(model) else ()
         if left_out is not None:
             left_out += _passed_over(
-                self.routes, model, tokens, headers, allowed=may_name is None or may_name.holds(model)
+                self.routes, model, tokens, headers, shape, allowed=may_name is None or may_name.holds(model)
             )
         for route in routes:
-            if route.plain or route.takes(model, tokens, headers):
+            if route.plain or route.takes(model, tokens, headers, shape):
                 needs = route.needed.of(request) if route.needed is not None else NO_NEEDS
                 missing = _Missing(needs, native) if needs or native is not None else _NOTHING_MISSING
                 return _order(route, tokens, answer_tokens, random, task, missing, left_out)
+        shaped = " in this shape" if shape is not None else ""
         return error(
             "policy_model_not_found",
-            f"no route takes model {model[:128]!r} with these headers and {tokens} input tokens; "
+            f"no route takes model {model[:128]!r} with these headers and {tokens} input tokens{shaped}; "
             f"models: {some_names(self.listed() if may_name is None else may_name.those_of(self.listed()))}",
         )
 
@@ -202,11 +211,19 @@ def is_too_long(model: str) -> bool:
 
 
 def _passed_over(
-    routes: Sequence[Route], model: str, tokens: int, headers: Mapping[bytes, bytes], *, allowed: bool
+    routes: Sequence[Route],
+    model: str,
+    tokens: int,
+    headers: Mapping[bytes, bytes],
+    shape: RequestShape | None,
+    *,
+    allowed: bool,
 ) -> Iterator[LeftOut]:
     """Yields why each route before the first that takes the request does not take it."""
     for route in routes:
-        why = route.why_not(model, tokens, headers) if allowed else "the consumer may not name this model (models)"
+        why = (
+            route.why_not(model, tokens, headers, shape) if allowed else "the consumer may not name this model (models)"
+        )
         if not why:
             return
         yield LeftOut(route.name, "", why)
