@@ -55,6 +55,28 @@ def test_while_probes_fail_no_request_is_spent() -> None:
         assert not breaker.admits(float(second))
 
 
+def test_while_a_probe_is_under_way_no_request_is_spent() -> None:
+    breaker = Breaker(lambda: 0.5)
+    for _ in range(3):
+        breaker.failure(0.0, 0.0)
+    breaker.looks(4.0, 20.0)
+    assert not breaker.admits(19.0), "its pause of 5 s is over, but a probe hangs"
+    breaker.looked()
+    assert breaker.admits(19.0)
+    breaker.looks(19.0, 30.0)
+    assert not breaker.admits(29.0) and breaker.admits(30.0), "a probe that never ends keeps nobody away for ever"
+
+
+def test_a_probe_does_not_take_back_a_health_that_was_seen() -> None:
+    breaker = Breaker(lambda: 0.5)
+    for _ in range(3):
+        breaker.failure(0.0, 0.0)
+    breaker.hope(6.0)
+    assert breaker.view(6.0) is State.HALF_OPEN
+    breaker.looks(7.0, 20.0)
+    assert breaker.admits(8.0)
+
+
 def test_a_probe_that_is_answered_proves_no_completion() -> None:
     breaker = Breaker(lambda: 0.5)
     for _ in range(3):

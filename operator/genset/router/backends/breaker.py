@@ -87,6 +87,7 @@ class Breaker:
     __slots__ = (
         "_broken",
         "_failback_seconds",
+        "_looks_until",
         "_pauses",
         "_permit",
         "_probed",
@@ -109,6 +110,7 @@ class Breaker:
         self._failback_seconds = failback_seconds
         self._permit = False  # the half-open permit is taken
         self._broken = False  # failed since it was last closed, so that recovery has to be proved
+        self._looks_until = 0.0  # a free probe is under way, and will have ended by then
         self.state = State.CLOSED
         self.cause = Cause.NONE
         self.open_until = 0.0
@@ -208,6 +210,16 @@ class Breaker:
             self.healthy_since = now
             self.good = max(self.good, 1)
 
+    def looks(self, now: float, until: float) -> None:
+        """Keeps the breaker open while a free probe is under way, until `until` at most: no request needs to be sooner."""
+        if self.view(now) is State.HALF_OPEN and not self._permit and self.healthy_since is None:
+            self.state = State.OPEN
+        self._looks_until = until
+
+    def looked(self) -> None:
+        """Notes that the free probe has ended."""
+        self._looks_until = 0.0
+
     def despair(self, now: float, until: float) -> None:
         """Keeps the breaker open until `until`, because a free probe failed: no request needs to find that out."""
         if self.view(now) is State.HALF_OPEN and not self._permit:
@@ -245,7 +257,7 @@ class Breaker:
         return self.state
 
     def _turn(self, now: float) -> None:
-        if self.state is State.OPEN and now >= self.open_until:
+        if self.state is State.OPEN and now >= self.open_until and now >= self._looks_until:
             self.state = State.HALF_OPEN
             self._permit = False
             if self.cause is Cause.RATE_LIMITED and not self._broken:

@@ -146,13 +146,15 @@ class Verifier:
             self._paid(self._backend, path, answer.body)
         return answer
 
-    async def _asked(self, asking: Coroutine[Any, Any, OwnAnswer], part: str = "") -> Failure | None:
+    async def _asked(
+        self, asking: Coroutine[Any, Any, OwnAnswer], part: str = "", within: float | None = None
+    ) -> Failure | None:
         """Returns what a request of the router's own met; None if it was answered.
 
-        `part` names the list that the answer has to hold; "" if any 2xx will do.
+        `part` names the list that the answer has to hold; "" if any 2xx will do. `within`: seconds, if not the usual patience.
         """
         try:
-            async with asyncio.timeout(self._patience()):
+            async with asyncio.timeout(self._patience() if within is None else within):
                 answer = await asking
         except TimeoutError:
             return Failure(Outcome.TOO_LATE, "did not answer the router's own request in time")
@@ -192,13 +194,17 @@ class Verifier:
 
     async def _recover(self) -> None:
         backend = self._backend
+        share = 0.7  # a breaker's first pause lasts 4 s at least: the first probe is under way by then
         try:
             while backend.breaker.view(self._now()) is not State.CLOSED or backend.refusals.known:
-                await asyncio.sleep(self._timeouts.look * (0.9 + 0.2 * self._random()))
+                await asyncio.sleep(share * self._timeouts.look * (0.9 + 0.2 * self._random()))
+                share = 1.0
                 try:
                     await self._look()
                 except Exception:
                     log.exception("Failed to ask whether backend %s is back", backend.name)
+                finally:
+                    backend.breaker.looked()
         finally:
             self._recovering = False
 
@@ -220,7 +226,9 @@ class Verifier:
             or backend.breaker.cause is not Cause.FAILURES
         ):
             return
-        met = await self._asked(self._list(endpoint))
+        within = min(self._patience(), backend.target.connect_seconds + LEAST_SECONDS)
+        backend.breaker.looks(now, now + within + self._timeouts.look)
+        met = await self._asked(self._list(endpoint), within=within)
         if met is not None and met.status in _NO_LIST:
             self._lists_models = False
             return
@@ -229,7 +237,8 @@ class Verifier:
         if met is None or (met.status and met.row.mark is not Mark.BACKEND and met.row.mark is not Mark.ENDPOINT):
             backend.breaker.hope(now)
         elif met.outcome is not Outcome.EXHAUSTED and not await self._answers_without_list(endpoint):
-            backend.breaker.despair(self._now(), self._now() + self._timeouts.look)
+            until_next = 1.2 * self._timeouts.look
+            backend.breaker.despair(self._now(), self._now() + until_next)
 
     async def _answers_without_list(self, endpoint: Endpoint) -> bool:
         """Returns whether a backend answers although its list of models fails.
