@@ -65,6 +65,9 @@ PVC = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims", before_pods=
 POD = Kind("v1", "Pod", "pods")
 SECRET = Kind("v1", "Secret", "secrets", before_pods=True, listed=False)
 SERVICE = Kind("v1", "Service", "services")
+ENDPOINT_SLICE = Kind(
+    "discovery.k8s.io/v1", "EndpointSlice", "endpointslices"
+)  # where routers are: read by the console
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts", before_pods=True)
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments", makes_pods=True)
 JOB = Kind("batch/v1", "Job", "jobs", makes_pods=True)

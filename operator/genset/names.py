@@ -29,6 +29,8 @@ LABEL_ROUTE_POLICY = f"{GROUP}/routepolicy"  # name of the owning RoutePolicy; i
 
 LABEL_OPERATOR = f"{GROUP}/operator"  # on the operator's own pods, by the chart: NetworkPolicies let its probes in
 OPERATOR = "true"
+LABEL_CONSOLE = f"{GROUP}/console"  # on the console's pods, by the chart: NetworkPolicies of routers let it in
+CONSOLE = "true"
 LABEL_DOWNLOADING = (
     f"{GROUP}/downloading"  # on engine pods until their weights are there: selects the policy of a way out
 )
@@ -44,6 +46,7 @@ COMPONENT_WORKER = "worker"  # further pods of a replica that is a group, withou
 COMPONENT_PREFETCH = "prefetch"  # pods that fetch weights ahead
 COMPONENT_ROUTER = "router"  # pods of the data plane
 COMPONENT_LEDGER = "ledger"  # the pod that keeps what routers write down; the chart makes it
+COMPONENT_CONSOLE = "console"  # the pages for people; the chart makes its pod
 COMPONENT_OPERATOR = "operator"  # the control plane's own pods (set by the chart)
 
 # Annotations
@@ -84,6 +87,8 @@ SERVICE_TLS_PORT = 443  # and on the router's with router.tls
 OPERATOR_HEALTH_PORT = 8081  # /healthz and /readyz of the operator
 LEDGER_PORT = 8090  # what routers send to, and people ask by a port-forward
 LEDGER_METRICS_PORT = 9090  # /metrics of the ledger
+CONSOLE_PORT = 8095  # the console's pages
+CONSOLE_AUDIENCE = "genset-console"  # of tokens that are good for the console alone
 OPERATOR_METRICS_PORT = 9090  # /metrics of the operator
 
 # Containers
@@ -100,6 +105,7 @@ LEDGER_DIR = "/var/lib/genset"  # the ledger's volume
 LEDGER_KEY_FILE = "/etc/genset/ledger/key"  # of the tokens that the ledger takes
 ANNOTATION_LEDGER_SECRET = "genset.dev/ledger-secret"  # on the ledger's Service: where its key is
 LEDGER_SECRET_KEY = "key"  # under which the ledger's Secret has it
+CONSOLE_LEDGER_TOKEN_FILE = "/etc/genset/ledger/token"  # of a reader, which an init container makes of the ledger's key
 ROUTER_SPOOL_DIR = "/tmp/genset-spool"  # of egress records; lives as long as its pod, whatever becomes of the process
 ROUTER_CONFIG_DIR = "/etc/genset/config"  # ConfigMap, mounted whole (a subPath mount is never refreshed)
 ROUTER_CONFIG_FILE = "router.json"

@@ -62,7 +62,9 @@ def test_what_left_the_house_is_read_back(ledger: LedgerProcess) -> None:
     answered.add(httpx.get(f"{ledger.url}{EGRESS_PATH}", headers=headers).content)
     assert answered.found() == there.found() != []
     one = httpx.get(f"{ledger.url}{REQUESTS_PATH}/r-3", headers=headers).json()
-    assert [line["n"] for line in one["egress"]] == [3]
+    assert [(line["n"], line["kind"], line["policy"]) for line in one["egress"]] == [
+        (3, "begun", "law/assistant"), (3, "ended", "law/assistant"),
+    ]  # fmt: skip
     assert httpx.get(f"{ledger.url}{REQUESTS_PATH}/r-99", headers=headers).status_code == 404
 
 

@@ -94,6 +94,24 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
+{{- define "genset.consoleName" -}}
+{{ include "genset.fullname" . }}-console
+{{- end }}
+
+{{- define "genset.consoleSelectorLabels" -}}
+app.kubernetes.io/name: {{ include "genset.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: console
+{{- end }}
+
+{{- define "genset.consoleLabels" -}}
+{{ include "genset.consoleSelectorLabels" . }}
+app.kubernetes.io/part-of: genset
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
 {{/* The port of a URL. */}}
 {{- define "genset.portOf" -}}
 {{- $url := urlParse . -}}

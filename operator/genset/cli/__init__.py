@@ -17,6 +17,7 @@ _VERBS = {
     "router": "Serve a RoutePolicy: an OpenAI API that fails over.",
     "weights": "Fetch, verify and place model weights (runs in engine pods).",
     "adapters": "Keep a running server's adapters as a list says (runs in engine pods).",
+    "console": "Serve pages for people: fleet, routes, continuity, cost, data.",
     "doctor": "Look at an installation, and say what to do.",
     "plan": "Say what fits which node, and print the resource to apply.",
     "explain": "Say which backends a router would ask for a request, and why not others.",

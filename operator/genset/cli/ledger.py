@@ -114,7 +114,10 @@ def serve(
 @command.command()
 @KEY_FILE
 @click.option("--namespace", default="", help="Of its routers, which may send. Default: of a reader.")
-def token(key_file: Path, namespace: str) -> None:
+@click.option(
+    "--to", "file", type=click.Path(path_type=Path, dir_okay=False), help="File to write it to. Default: stdout."
+)
+def token(key_file: Path, namespace: str, file: Path | None) -> None:
     """Print a token: that of a namespace's routers, or that of a reader."""
     from genset.contracts.ledger import READER
     from genset.contracts.ledger import token as made
@@ -125,7 +128,11 @@ def token(key_file: Path, namespace: str) -> None:
         raise click.ClickException(
             f"{key_file}: {problem.strerror}; name the ledger's key with --key-file"
         ) from problem
-    click.echo(made(key, namespace or READER))
+    shown = made(key, namespace or READER)
+    if file is None:
+        click.echo(shown)
+    else:
+        file.write_text(shown)
 
 
 def _opened(database: str) -> Any:

@@ -134,7 +134,7 @@ def for_router(resource: RoutePolicy, context: RoutePolicyContext) -> Object | N
     if router.allowed_clients:
         clients["from"] = router.allowed_clients
     admin: Object = {"ports": tcp(names.ROUTER_ADMIN_PORT)}
-    admin["from"] = [_operator(settings), _monitoring(settings)]
+    admin["from"] = [_operator(settings), _console(settings), _monitoring(settings)]
     peers: list[Object] = []
     if shares_limits(resource):
         own: Object = {"podSelector": {"matchLabels": metadata.router_selector(name)}}
@@ -240,6 +240,13 @@ def _operator(settings: Settings) -> Object:
     return {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": settings.operator_namespace}},
         "podSelector": {"matchLabels": {names.LABEL_OPERATOR: names.OPERATOR}},
+    }
+
+
+def _console(settings: Settings) -> Object:
+    return {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": settings.operator_namespace}},
+        "podSelector": {"matchLabels": {names.LABEL_CONSOLE: names.CONSOLE}},
     }
 
 

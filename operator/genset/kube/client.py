@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -29,11 +29,16 @@ from genset.kinds import Kind
 from genset.kube.metrics import Metrics
 
 Object = dict[str, Any]
+Objects = list[Object]
 
 ATTEMPTS = 5  # of one request, with backoff 0.1 s x 2^n: about 3 s in all; the work queue carries on from there
 FIRST_BACKOFF = 0.1  # seconds
 LONGEST_BACKOFF = 5.0  # seconds; also the longest Retry-After that is waited for in place
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+WATCH_SECONDS = 240  # after which the API server ends a watch, and another one begins
+WATCH_TIMEOUT = aiohttp.ClientTimeout(
+    total=WATCH_SECONDS + 30, sock_connect=5, sock_read=90
+)  # bookmarks come each minute
 IN_FLIGHT = 32  # requests at once: enough for hundreds of objects a second, few enough for a small API server
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -188,6 +193,12 @@ class ApiServer:
 
         It is read page by page.
         """
+        return (await self.listed(kind, namespace, selector, fields=fields, metadata_only=metadata_only))[0]
+
+    async def listed(
+        self, kind: Kind, namespace: str | None, selector: str = "", *, fields: str = "", metadata_only: bool = False
+    ) -> tuple[Objects, str]:
+        """Returns what `list` does, and the resourceVersion from which a watch goes on."""
         items: list[Object] = []
         query = {"limit": "500"}
         headers = {"Accept": METADATA_LIST} if metadata_only else None
@@ -201,10 +212,38 @@ class ApiServer:
                 item.setdefault("apiVersion", kind.api_version)
                 item.setdefault("kind", kind.kind)
                 items.append(item)
-            token = (page.get("metadata") or {}).get("continue")
-            if not token:
-                return items
-            query["continue"] = token
+            metadata = page.get("metadata") or {}
+            if not metadata.get("continue"):
+                return items, str(metadata.get("resourceVersion") or "")
+            query["continue"] = metadata["continue"]
+
+    async def watch(
+        self, kind: Kind, namespace: str | None, since: str, selector: str = ""
+    ) -> AsyncIterator[tuple[str, Object]]:
+        """Yields (type, object) of each change from a resourceVersion on, until the API server ends the watch, after minutes.
+
+        Raises ApiError: 410 asks for another list.
+        """
+        query = {"watch": "true", "resourceVersion": since, "allowWatchBookmarks": "true"}
+        query["timeoutSeconds"] = str(WATCH_SECONDS)
+        if selector:
+            query["labelSelector"] = selector
+        path = kind.path(namespace)
+        sent = {**self._client.default_headers, "Accept": "application/json"}
+        try:
+            await self._client.update_params_for_auth(sent, [], ["BearerToken"], path, "GET", None)
+            url = f"{self.configuration.host}{path}?{urlencode(query)}"
+            answer = await self._client.call_api("GET", url, sent, _request_timeout=WATCH_TIMEOUT)
+            if answer.status != 200:
+                raise _error(answer.status, await answer.read())
+            async for told in _lines(answer.response):
+                event = orjson.loads(told)
+                if event["type"] == "ERROR":
+                    raise _error(int(event["object"].get("code") or 0), orjson.dumps(event["object"]))
+                yield event["type"], event["object"]
+        except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as failure:
+            words = f"no answer from the API server at {self.configuration.host}: {failure or type(failure).__name__}"
+            raise ApiError(0, "Unreachable", words) from failure
 
     async def apply(
         self, kind: Kind, body: Object, *, field_manager: str, force: bool, subresource: str | None = None
@@ -318,6 +357,17 @@ class ApiServer:
         if 200 <= status < 300:
             return (orjson.loads(content) if content else {}), 0.0
         return _error(status, content), _seconds(answer.headers.get("Retry-After"))
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Yields the lines of a watch, however long they are; the connection ends with whoever leaves."""
+    held = b""
+    async with response:
+        async for piece in response.content.iter_any():
+            *whole, held = (held + piece).split(b"\n")
+            for one in whole:
+                if one:
+                    yield one
 
 
 def _error(status: int, content: bytes) -> ApiError:

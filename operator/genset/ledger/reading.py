@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, literal, or_, select
 
 from genset.contracts.ledger import DIMENSIONS
-from genset.contracts.usage import OPENED, line
+from genset.contracts.usage import ENDED, OPENED, line
 from genset.ledger import money, state
 from genset.ledger.database import Database
 from genset.ledger.facts import DAY, HOUR, MEASURES, Booking, Series
@@ -21,6 +21,7 @@ from genset.times import rfc3339
 
 Sum = tuple[int, Series, Sequence[int]]
 MOST_LINES: Final = 10_000  # of one answer
+LONGEST_ATTEMPT_SECONDS: Final = 3600  # in which the end of an attempt is looked for
 _ALWAYS: Final = ("zone", "currency", "avoided_currency")  # what a report looks at, whatever is asked
 
 
@@ -90,12 +91,26 @@ def _spent(connection: Connection, of: Booking) -> dict[str, str]:
 
 
 def request(database: Database, request_id: str) -> dict[str, list[Row[Any]]]:
-    """Returns what is known of a request: its records of usage, and the lines of what left the house for it."""
+    """Returns what is known of a request: its records of usage, and the lines of what left the house for it, ends among them."""
     with database.reading() as connection:
+        begun = _lines(connection, LINKS, LINKS.c.request == request_id)
+        ends = [row for one in begun for row in _end(connection, one)]
         return {
             "usage": _lines(connection, RECORDS, RECORDS.c.request == request_id),
-            "egress": _lines(connection, LINKS, LINKS.c.request == request_id),
+            "egress": [*begun, *ends],
         }
+
+
+def _end(connection: Connection, begun: Row[Any]) -> Iterator[Row[Any]]:
+    """Yields the line that ends an attempt, which names no request: the next one of its spool with the same number."""
+    told = json.loads(bytes(begun.body))
+    first = int(told.get("time") or 0)
+    span = and_(LINKS.c.number > begun.place, LINKS.c.time >= first, LINKS.c.time <= first + LONGEST_ATTEMPT_SECONDS)
+    for row in _lines(connection, LINKS, span, SPOOLS.c.incarnation == begun.incarnation):
+        found = json.loads(bytes(row.body))
+        if found.get("kind") == ENDED and found.get("n") == told.get("n"):
+            yield row
+            return
 
 
 def egress(database: Database, begin: int, end: int, after: int = 0) -> list[Row[Any]]:

@@ -8,10 +8,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
+from sqlalchemy import Row
 
 from genset.addresses import ServerName
 from genset.contracts import ledger as contract
@@ -175,7 +176,7 @@ class Server:
     async def _request(self, request: web.Request) -> web.Response:
         await self._reader(request)
         found = await asyncio.to_thread(reading.request, self._database, request.match_info["id"])
-        told = {kind: [json.loads(bytes(row.body)) for row in rows] for kind, rows in found.items()}
+        told = {kind: [_told(row) for row in rows] for kind, rows in found.items()}
         return web.json_response(told, status=200 if any(found.values()) else 404)
 
     # How it is
@@ -187,6 +188,12 @@ class Server:
         """Says whether anything can be booked. A full disk is told here, and goes on being tried by whoever sends."""
         failing = self.writer.failing
         return web.Response(text=f"{failing or 'ok'}\n", status=503 if failing else 200)
+
+
+def _told(row: Row[Any]) -> dict[str, Any]:
+    """Returns a line with what stands in the first one of its segment: whose it is."""
+    told: dict[str, Any] = json.loads(bytes(row.body))
+    return {**told, "policy": row.policy, "router": row.router, "incarnation": row.incarnation}
 
 
 def _number(query: Mapping[str, str], name: str, default: int) -> int:

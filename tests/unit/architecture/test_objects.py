@@ -38,6 +38,8 @@ LARGE = {
     "FetchSpec": (17, "a command line: each is a flag"),
     "ModelDeploymentSpec": (23, "a resource's spec: each is a block that users write"),
     "AdminConnection": (15, "one connection, its parser and its times"),
+    "FleetRow": (17, "a line of a page: each is a cell"),
+    "RequestTrail": (16, "a request as its page shows it: each is a fact"),
     "_Partial": (16, "one download, which resumes from any of them"),
 }
 #: Names that several classes bear, because they are one thing: as it is declared and as it is at work, of each resource,
