@@ -61,6 +61,12 @@ class Page:
         return _CODE.sub(lambda found: _blank(found[0]), self._unfenced)
 
     @cached_property
+    def codes(self) -> tuple[tuple[int, str], ...]:
+        """Code in the midst of prose, each with its line."""
+        found = _CODE.finditer(self._unfenced)
+        return tuple((self._unfenced.count("\n", 0, code.start()) + 1, " ".join(code[2].split())) for code in found)
+
+    @cached_property
     def links(self) -> tuple[Link, ...]:
         return tuple(self._links())
 
