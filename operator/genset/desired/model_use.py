@@ -22,7 +22,12 @@ from genset.sizing.mismatch import Serving
 from genset.sizing.model import Task
 from genset.sizing.quantisation import CACHE_TYPES
 
-_WORDS = {"-ctk": "key_type", "--cache-type-k": "key_type", "-ctv": "value_type", "--cache-type-v": "value_type"}
+_WORDS = {
+    "-ctk": "key_type", "--cache-type-k": "key_type", "-ctv": "value_type", "--cache-type-v": "value_type",
+    "-ctkd": "draft_key_type", "--cache-type-k-draft": "draft_key_type", "--spec-draft-type-k": "draft_key_type",
+    "-ctvd": "draft_value_type", "--cache-type-v-draft": "draft_value_type", "--spec-draft-type-v": "draft_value_type",
+}  # fmt: skip
+_DRAFTS, _DRAFTED, _USUAL_DRAFTS = ("--spec-type",), ("--spec-draft-n-max",), 3
 _BATCH, _LOGICAL_BATCH = ("-ub", "--ubatch-size"), ("-b", "--batch-size")
 _POOL_TYPE, _EIGHT_BITS = "--kv-cache-dtype", ("fp8", "int8")  # vLLM's
 _SWITCHES = {"-kvu": "unified", "--kv-unified": "unified", "--swa-full": "full_windows"}
@@ -34,6 +39,7 @@ _STRETCHING = ("--hf-overrides", "--rope-scaling", "--rope-scale", "--rope-freq-
 _POOLED = frozenset(engines_that(lambda settings: settings.weights is WeightsForm.FOLDER))
 _ALL_LAYERS = 2**16
 _MOST_BATCH = 2**20  # tokens
+_MOST_DRAFTS = 2**10
 
 
 def use_of(resource: ModelDeployment) -> ModelUse:
@@ -44,6 +50,8 @@ def use_of(resource: ModelDeployment) -> ModelUse:
         value = given[position + 1]
         if flag in _WORDS and value in CACHE_TYPES:
             changed[_WORDS[flag]] = value
+    if any("draft-mtp" in value.split(",") for flag, value in pairwise(given) if flag in _DRAFTS):
+        changed["drafts"] = min(_last(given, _DRAFTED) or _USUAL_DRAFTS, _MOST_DRAFTS)
     if (batch := _batch(given)) is not None:
         changed["ubatch"] = batch
     if is_pooled(resource):
@@ -118,11 +126,9 @@ def kept_prompts(resource: ModelDeployment) -> int:
 
 
 def _number(given: Sequence[str], flags: Sequence[str]) -> int | None:
-    """Returns the value of a flag; None if it is not said, or no number such as `all`."""
-    for position, flag in enumerate(given[:-1]):
-        if flag in flags and given[position + 1].isdecimal() and len(given[position + 1]) < 6:
-            return int(given[position + 1])
-    return None
+    """Returns the value of a flag; None if it is not said, or no number such as `all`. The last word counts."""
+    said = [value for flag, value in pairwise(given) if flag in flags]
+    return int(said[-1]) if said and said[-1].isdecimal() and len(said[-1]) < 6 else None
 
 
 def _arguments(resource: ModelDeployment) -> list[str]:

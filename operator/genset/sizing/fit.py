@@ -265,14 +265,16 @@ def requantised(model: ModelFacts, quantisation: str) -> ModelFacts:
     have = model.bits or FILE_BITS.get(model.quantisation, 16)
     share = FILE_BITS[quantisation] / have
     edges = model.edges
+    layers, ahead = (
+        tuple(replace(one, weights=int(one.weights * share), experts=int(one.experts * share)) for one in every)
+        for every in (model.layers, model.ahead or ())
+    )
     return replace(
         model,
         quantisation=quantisation,
         file_bytes=int(model.file_bytes * share),
-        layers=tuple(
-            replace(layer, weights=int(layer.weights * share), experts=int(layer.experts * share))
-            for layer in model.layers
-        ),
+        layers=layers,
+        ahead=ahead if model.ahead is not None else None,
         edges=replace(
             edges, input=int(edges.input * share), output=int(edges.output * share), other=int(edges.other * share)
         ),

@@ -60,8 +60,8 @@ class _Reader:
         task = self._task()
         if task not in (Task.PROJECTOR, Task.ADAPTER) and not self._count:
             raise ModelError(f"{self._architecture}.block_count is missing: the file has no layers")
-        count = self._count - self._nextn  # layers that predict several tokens ahead are in the file, but not loaded
-        layers = self._layers(count, sums)
+        count = self._count - self._nextn
+        layers, ahead = self._layers(count, sums), self._ahead(count, sums)
         experts = Experts(
             self._number("expert_count", most=MOST_HEADS),
             self._number("expert_used_count", most=MOST_HEADS),
@@ -95,7 +95,28 @@ class _Reader:
             task=task,
             file_bytes=file_bytes,
             notes=self._notes(sums),
+            ahead=ahead,
         )
+
+    def _ahead(self, count: int, sums: _Weights) -> tuple[Layer, ...]:
+        """Returns the layers that predict further tokens: each looks back on everything."""
+        heads, kv_heads = self._each("attention.head_count", self._count), self._kv_heads(self._count)
+        made = []
+        for layer in range(count, self._count):
+            key, value = self._heads(heads[layer], windowed=False)
+            made.append(
+                Layer(
+                    key=kv_heads[layer] * key,
+                    value=0 if self._latent else kv_heads[layer] * value,
+                    key_head=key,
+                    value_head=value,
+                    weights=sums.weights.get(layer, 0),
+                    experts=sums.experts.get(layer, 0),
+                    queries=heads[layer] * key,
+                    ahead=True,
+                )
+            )
+        return tuple(made)
 
     def _layers(self, count: int, sums: _Weights) -> tuple[Layer, ...]:
         windows = attention.windows(
@@ -163,12 +184,13 @@ class _Reader:
                 return [bool(value) for value in said[:count]] + [False] * (count - len(said))
             interval = self._number("full_attention_interval", default=attention.INTERVALS[name]) or 1
             return [(layer + 1) % interval != 0 for layer in range(count)]
-        return [False] * count
+        return [not attention.is_known(name) and self._state() > 0] * count
 
     def _has_cache(self, layer: int, stateful: Sequence[bool]) -> bool:
-        if self._architecture in attention.ENCODERS:
+        name = self._architecture
+        if name in attention.ENCODERS:
             return False
-        return not stateful[layer] or self._architecture in attention.BOTH
+        return not stateful[layer] or name in attention.BOTH or not attention.is_known(name)
 
     def _state(self) -> int:
         """Returns the elements of one layer's state for one sequence (llama-hparams.cpp, n_embd_r and n_embd_s)."""
@@ -242,7 +264,7 @@ class _Reader:
         if self._count and not attention.is_known(self._architecture):
             notes.append(
                 f"architecture {self._architecture} is not known here: its cache is reckoned as full attention in "
-                "every layer, which may be too much"
+                "every layer, and a state where it has any, which may be too much"
             )
         if sums.unknown:
             kinds = ", ".join(str(kind) for kind in sorted(sums.unknown)[:4])

@@ -5,7 +5,8 @@ Seen with build 11669 on a model of each kind of attention (tests/unit/sizing/te
 - a sequence's context is padded to 256 cells; unified, all slots share one stream of all cells;
 - layers with a window have cells for the window and one batch (`-ub`), padded to 256, but never more than all;
 - latent attention keeps a key and no value; layers that share a cache have none;
-- a state is kept in F32, once for each slot.
+- a state is kept in F32, once for each slot; and, if layers of the model predict so many tokens ahead, once more for each of
+  them, so that a wrong guess can be taken back. Those layers have a cache of their own, of another type.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ class ModelUse:
     unified: bool = False  # --kv-unified
     full_windows: bool = False  # --swa-full
     ubatch: int = UBATCH
+    drafts: int = 0  # tokens that layers of the model predict ahead (--spec-type draft-mtp, --spec-draft-n-max)
+    draft_key_type: str = "f16"  # of those layers
+    draft_value_type: str = "f16"
     eight_bits: bool = False  # numbers of a pool have one byte (vLLM's --kv-cache-dtype fp8)
 
     @property
@@ -76,7 +80,8 @@ def cells(layer: Layer, use: ModelUse) -> int:
 
 def of_layer(layer: Layer, use: ModelUse) -> int:
     """Returns the bytes of one layer's keys and values, without its state and its side caches."""
-    key, value = CACHE_TYPES[use.key_type], CACHE_TYPES[use.value_type]
+    kinds = (use.draft_key_type, use.draft_value_type) if layer.ahead else (use.key_type, use.value_type)
+    key, value = (CACHE_TYPES[kind] for kind in kinds)
     return (key.bytes(layer.key) + value.bytes(layer.value)) * cells(layer, use) * _streams(layer, use)
 
 
@@ -88,7 +93,7 @@ def side_of_layer(layer: Layer, use: ModelUse) -> int:
 
 def state_of_layer(layer: Layer, use: ModelUse) -> int:
     """Returns the bytes of one layer's states."""
-    return layer.state * STATE_BYTES * use.slots
+    return layer.state * STATE_BYTES * use.slots * (1 + use.drafts)
 
 
 def _streams(layer: Layer, use: ModelUse) -> int:

@@ -6,7 +6,7 @@ below), so a plan adds a margin. Which layer stands where follows llama.cpp's -n
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from genset.sizing import compute, kv_cache
 from genset.sizing.kv_cache import ModelUse
@@ -20,6 +20,9 @@ DEVICE_MARGIN = 512 * MIB  # that stays free on each GPU, for what the driver fr
 HOST_OF_DEVICE = 512 * MIB  # pinned buffers of a process that drives GPUs
 ENCODE_BUFFER = 512 * MIB  # while a picture becomes tokens
 HEADROOM = 1.1  # over what is reckoned, for what no formula knows
+DRAFTING_BUFFERS = (
+    3  # of a batch: the second context that layers ahead have, and what both keep of a batch (build 11669)
+)
 CHECKPOINT_SPACING = 8192  # tokens; llama-server's --checkpoint-min-step
 MOST_CHECKPOINTS = 32  # of a slot; --ctx-checkpoints
 
@@ -68,11 +71,14 @@ def need(
 
     `prompts` is --cache-ram in bytes, `projector` and `adapters` are the sizes of their files, which are loaded whole.
     """
+    ahead = (model.ahead or ()) if use.drafts else ()
+    model = replace(model, layers=(*model.layers, *ahead))  # last, so that they are the first that go to a GPU
+    buffers = DRAFTING_BUFFERS if ahead else 1
     cache = kv_cache.size(model.layers, use)
     kept = prompts + (checkpoints(model, use) if prompts else 0)
     program = PROGRAM + TOKEN_BYTES * model.edges.vocabulary
     if not place.gpus:
-        buffer = compute.buffer(model, use, outputs=use.slots)
+        buffer = compute.buffer(model, use, outputs=use.slots) * buffers
         picture = projector + ENCODE_BUFFER if projector else 0
         return Memory(Share(model.weights, cache.total, buffer, picture, adapters, kept, program), Share(), cache)
     near, far = _split(model, place)
@@ -81,7 +87,7 @@ def need(
     if near:
         on_device += model.edges.other + (0 if model.edges.output else model.edges.input)  # tied: the table twice
     device_cache = kv_cache.size(near, use).total
-    buffer = compute.buffer(model, use, outputs=use.ubatch)  # older builds ask for every row
+    buffer = compute.buffer(model, use, outputs=use.ubatch) * buffers  # older builds ask for every row
     device = Share(
         weights=-(-on_device // place.gpus),
         cache=-(-device_cache // place.gpus),

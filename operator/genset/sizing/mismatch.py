@@ -41,6 +41,11 @@ def problems(model: ModelFacts, serving: Serving) -> Iterator[str]:
     if not serving.pooled:
         if words := kv_cache.problem(model, serving.use):
             yield words
+        if serving.use.drafts and model.ahead == ():
+            yield (
+                "it has no layers that predict ahead, which --spec-type draft-mtp needs: take that out of extraArgs, or "
+                "name a file that has them (MTP)"
+            )
         return
     if words := tensor_problem(model, serving.tensor):
         yield words

@@ -57,6 +57,7 @@ class Layer:
     mixed: int = 0  # elements that a recurrent layer mixes for a token
     side: tuple[SideCache, ...] = ()
     apart: bool = False  # a cache for each sequence, even if slots share one otherwise
+    ahead: bool = False  # it predicts further tokens (MTP): in the file, and loaded only if it is used
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class ModelFacts:
     task: Task = Task.CHAT
     file_bytes: int = 0  # of all files
     notes: tuple[str, ...] = ()  # what could not be known, for people
+    ahead: tuple[Layer, ...] | None = None  # behind `layers`, those that predict further tokens; None: not known
     unfit: tuple[str, ...] = ()  # companions that belong to another model: field and reason, for people
 
     @property

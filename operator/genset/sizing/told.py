@@ -22,12 +22,6 @@ _NUMBERS = ("key", "value", "key_head", "value_head", "window", "state", "querie
 
 def tell(model: ModelFacts) -> dict[str, Any]:
     """Returns a model as plain JSON."""
-    groups: dict[Layer, list[int]] = {}
-    for layer in model.layers:
-        sums = groups.setdefault(replace(layer, weights=0, experts=0), [0, 0, 0])
-        sums[0] += 1
-        sums[1] += layer.weights
-        sums[2] += layer.experts
     unfit = [words[:_WORDS] for words in model.unfit[:_MOST_UNFIT]]
     if len(model.unfit) > _MOST_UNFIT:
         unfit[-1] = f"{len(model.unfit) - _MOST_UNFIT + 1} more companions belong to another model"
@@ -42,16 +36,27 @@ def tell(model: ModelFacts) -> dict[str, Any]:
         "parameters": list(astuple(model.parameters)),
         "experts": list(astuple(model.experts)),
         "edges": list(astuple(model.edges)),
-        "layers": [
-            [
-                *sums,
-                [getattr(layer, name) for name in _NUMBERS],
-                [[one.key, one.ratio] for one in layer.side],
-                int(layer.apart),
-            ]
-            for layer, sums in groups.items()
-        ],
+        "layers": _groups(model.layers),
+        **({"ahead": _groups(model.ahead)} if model.ahead is not None else {}),
     }
+
+
+def _groups(layers: Sequence[Layer]) -> list[list[Any]]:
+    groups: dict[Layer, list[int]] = {}
+    for layer in layers:
+        sums = groups.setdefault(replace(layer, weights=0, experts=0), [0, 0, 0])
+        sums[0] += 1
+        sums[1] += layer.weights
+        sums[2] += layer.experts
+    return [
+        [
+            *sums,
+            [getattr(layer, name) for name in _NUMBERS],
+            [[one.key, one.ratio] for one in layer.side],
+            int(layer.apart),
+        ]
+        for layer, sums in groups.items()
+    ]
 
 
 def read(document: Mapping[str, Any]) -> ModelFacts | None:
@@ -71,6 +76,7 @@ def read(document: Mapping[str, Any]) -> ModelFacts | None:
             context=_number(document.get("context")),
             task=Task(str(document.get("task"))),
             file_bytes=_number(document.get("fileBytes")),
+            ahead=_ahead(document.get("ahead")),
             unfit=_unfit(document.get("unfit")),
         )
     except (ModelError, ValueError, TypeError):
@@ -82,8 +88,9 @@ def _layers(group: Any) -> list[Layer]:
     number = min(_number(count), MOST_LAYERS + 1)
     if not number:
         return []
+    told: dict[str, Any] = dict(zip(_NUMBERS, _numbers(values, len(_NUMBERS)), strict=True))
     layer = Layer(
-        **dict(zip(_NUMBERS, _numbers(values, len(_NUMBERS)), strict=True)),
+        **told,
         side=tuple(SideCache(_number(key), max(1, _number(ratio))) for key, ratio in _listed(side, 4)),
         apart=bool(apart),
     )
@@ -94,6 +101,14 @@ def _layers(group: Any) -> list[Layer]:
         experts=made[0].experts + _number(experts) % number,
     )
     return made
+
+
+def _ahead(value: Any) -> tuple[Layer, ...] | None:
+    """Returns the layers that predict further tokens; None if an earlier release told, which did not look."""
+    if value is None:
+        return None
+    layers = [layer for group in _listed(value, _MOST_GROUPS) for layer in _layers(group)]
+    return tuple(replace(layer, ahead=True) for layer in layers[:MOST_LAYERS])
 
 
 def _numbers(value: Any, count: int) -> list[int]:

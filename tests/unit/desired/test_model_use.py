@@ -32,6 +32,11 @@ def resource(**spec: Any) -> ModelDeployment:
         ({"llamaCpp": {"extraArgs": ["-b", "64"]}}, {"ubatch": 64}),
         ({"llamaCpp": {"extraArgs": ["-b", "4096"]}}, {}),  # 512 of them at once
         ({"llamaCpp": {"extraArgs": ["-ub", "64", "-ub", "128"]}}, {"ubatch": 128}),
+        ({"llamaCpp": {"extraArgs": ["--spec-type", "draft-mtp"]}}, {"drafts": 3}),
+        ({"llamaCpp": {"extraArgs": ["--spec-type", "ngram-mod,draft-mtp", "--spec-draft-n-max", "2"]}}, {"drafts": 2}),
+        ({"llamaCpp": {"extraArgs": ["--spec-type", "ngram-mod", "--spec-draft-n-max", "2"]}}, {}),
+        ({"llamaCpp": {"extraArgs": ["-ctkd", "q8_0", "--spec-draft-type-v", "q4_0"]}},
+         {"draft_key_type": "q8_0", "draft_value_type": "q4_0"}),
         # A text that becomes a vector goes through the model as a whole: gpustack#2412, #2614
         ({"task": "Embeddings", "context": {"tokens": 8192}}, {"tokens": 8192, "ubatch": 8192}),
         ({"task": "Rerank", "context": {"tokens": 1024}}, {"tokens": 1024, "ubatch": 1024}),
@@ -64,6 +69,8 @@ def test_what_changes_the_memory_of_a_server(spec: dict[str, Any], changed: dict
     [
         ({}, None, 0),
         ({"llamaCpp": {"extraArgs": ["-ngl", "20", "-ncmoe", "8"]}}, 20, 8),
+        ({"llamaCpp": {"extraArgs": ["-ngl", "20", "-ncmoe", "8", "--gpu-layers", "30", "-ncmoe", "4"]}}, 30, 4),
+        ({"llamaCpp": {"extraArgs": ["-ngl", "20", "-ngl", "all"]}}, None, 0),
         ({"llamaCpp": {"extraArgs": ["--cpu-moe"]}}, None, 2**16),
         ({"engine": "ollama", "ollama": {"parameters": {"num_gpu": "12"}}}, 12, 0),
         ({"engine": "ollama", "ollama": {"parameters": {"num_gpu": "-1"}}}, None, 0),

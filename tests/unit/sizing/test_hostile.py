@@ -70,7 +70,7 @@ ARCHITECTURES = st.sampled_from(
 
 def reckon(model: ModelFacts) -> None:
     """Everything that is done with a model."""
-    use = ModelUse(8192, 4)
+    use = ModelUse(8192, 4, drafts=3)
     assert kv_cache.size(model.layers, use).total >= 0
     assert memory.need(model, use, memory.Placement(2, 1, 1)).host.total >= 0
     gpu = nodes.Accelerators("nvidia", 2, 80 * 2**30)

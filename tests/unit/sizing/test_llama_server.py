@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from genset.sizing import compute, gguf_model, kv_cache, memory
+from genset.sizing import compute, gguf_model, kv_cache, memory, mismatch
 from genset.sizing.gguf import read_header
 from genset.sizing.kv_cache import ModelUse
 from genset.sizing.memory import Placement
+from genset.sizing.mismatch import Serving
 from genset.sizing.model import ModelFacts
 from genset.sizing.quantisation import CACHE_TYPES
 from tests.support.sizing import kinds, states
@@ -113,6 +116,41 @@ def test_a_text_that_goes_through_as_a_whole_takes_its_room(
             buffer = float(server.buffers("compute")[-1]) * memory.MIB
         reckoned = compute.buffer(model, use, outputs=slots)
         assert buffer * 0.9 <= reckoned <= buffer * 1.1, f"{tokens} tokens: {reckoned} of {buffer}"
+
+
+@pytest.mark.parametrize(
+    ("extra", "changed"),
+    [
+        ((), {"drafts": 3}),
+        (("--spec-draft-n-max", "7"), {"drafts": 7}),
+        (("-ctkd", "q8_0", "-ctvd", "q8_0"), {"drafts": 3, "draft_key_type": "q8_0", "draft_value_type": "q8_0"}),
+        (("-ctk", "q8_0", "-ctv", "q8_0"), {"drafts": 3, "key_type": "q8_0", "value_type": "q8_0"}),
+    ],
+)
+def test_layers_that_predict_ahead_take_memory_once_they_are_used(
+    extra: tuple[str, ...], changed: dict[str, Any], tmp_path: Path
+) -> None:
+    """Others forget it, llama.cpp's own --fit among them (ggml-org/llama.cpp#23472, ikawrakow/ik_llama.cpp#1768)."""
+    path = states.gated_delta(nextn=1).write(tmp_path)
+    model, use = read(path), ModelUse(4096, 2, **changed)
+    arguments = [*Options(4096, 2).arguments, "--spec-type", "draft-mtp", "-fa", "on", *extra]
+    needed = memory.need(model, use, Placement())
+    with running(path, tmp_path, arguments) as server:
+        _same([*server.buffers("KV"), *server.buffers("(?:RS|state)")], [needed.cache.total], str(extra))
+        weights = sum(map(float, re.findall(r"model buffer size = +([\d.]+) MiB", server.log)))
+    assert weights * memory.MIB == pytest.approx(needed.host.weights, rel=0.06)
+    assert needed.host.total > memory.need(model, ModelUse(4096, 2), Placement()).host.total + 16 * memory.MIB
+
+
+def test_a_model_without_such_layers_is_refused_by_both(tmp_path: Path) -> None:
+    path = kinds.gemma3().write(tmp_path)
+    (told,) = mismatch.problems(read(path), Serving(ModelUse(2048, 1, drafts=3)))
+    assert "no layers that predict ahead" in told
+    with (
+        pytest.raises(AssertionError, match="model doesn't contain MTP layers"),
+        running(path, tmp_path, [*Options(2048, 1).arguments, "--spec-type", "draft-mtp"]),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("key_type", sorted(set(CACHE_TYPES) - {"bf16"}))

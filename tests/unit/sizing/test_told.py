@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genset.sizing import gguf_model, hf_model, memory, told
+from genset.sizing import gguf_model, hf_model, memory, mismatch, told
 from genset.sizing.gguf import read_header
 from genset.sizing.kv_cache import ModelUse
 from genset.sizing.memory import Placement
+from genset.sizing.mismatch import Serving
 from tests.support.sizing import families, kinds, states
 from tests.support.sizing.generated import Generated
 
-USE = ModelUse(8192, 3)
+USE = ModelUse(8192, 3, drafts=3)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,10 @@ def test_a_model_survives(config: dict[str, Any]) -> None:
     assert read.parameters == model.parameters
 
 
-@pytest.mark.parametrize("kind", [kinds.deepseek4, kinds.gemma4, kinds.indexed, states.lfm2])
+@pytest.mark.parametrize(
+    "kind",
+    [kinds.deepseek4, kinds.gemma4, kinds.indexed, states.lfm2, lambda: states.gated_delta("qwen35moe", nextn=2)],
+)
 def test_a_file_survives(kind: Callable[[], Generated], tmp_path: Path) -> None:
     with kind().write(tmp_path).open("rb") as stream:
         model = gguf_model.from_headers([read_header(stream, tensors=True)])
@@ -43,6 +47,16 @@ def test_a_file_survives(kind: Callable[[], Generated], tmp_path: Path) -> None:
     assert read is not None
     assert memory.need(read, USE, Placement()) == memory.need(model, USE, Placement())
     assert replace(read, layers=(), name=model.name) == replace(model, layers=())
+
+
+def test_what_an_earlier_release_has_told_says_nothing_of_layers_ahead(tmp_path: Path) -> None:
+    """A model that serves on after an upgrade is not told to lack what nobody looked for."""
+    with kinds.gemma4().write(tmp_path).open("rb") as stream:
+        model = gguf_model.from_headers([read_header(stream, tensors=True)])
+    document = told.tell(model)
+    read, earlier = told.read(document), told.read({key: value for key, value in document.items() if key != "ahead"})
+    assert read is not None and earlier is not None
+    assert list(mismatch.problems(read, Serving(USE))) and not list(mismatch.problems(earlier, Serving(USE)))
 
 
 def test_companions_that_do_not_fit_are_told_within_bounds() -> None:
