@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 
 from genset.api.modeldeployment import Reason
@@ -124,6 +125,19 @@ def test_a_connection_that_breaks_again_and_again_still_ends_well(origin: FakeOr
     run(spec, Retry(patience=0.2, first=0.01, longest=0.01))
     assert model_bytes(spec) == MODEL
     assert origin.sent == len(MODEL)
+
+
+def test_a_server_that_falls_silent_is_asked_again(
+    origin: FakeOrigin, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that stays open and brings nothing ends no download, and holds none up for ever (kserve/kserve#5611)."""
+    monkeypatch.setattr("genset.weights.client._TIMEOUT", httpx.Timeout(5.0, read=0.3))
+    origin.put("/m.gguf", MODEL)
+    origin.faults = [Fault(pace=20.0)] * 2
+    spec = web_spec(origin, "/m.gguf", MODEL, tmp_path)
+    run(spec)
+    assert model_bytes(spec) == MODEL
+    assert [asked.headers.get("range", "") for asked in origin.asked] == ["", "bytes=16384-", "bytes=32768-"]
 
 
 def test_a_server_without_ranges_starts_over(origin: FakeOrigin, tmp_path: Path, run: Run) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from genset.api.modeldeployment import Reason
 from genset.contracts.sources import HuggingFace
-from genset.weights import hugging_face, local
+from genset.weights import bounded, hugging_face, local
 from genset.weights.failure import WeightsFailure
 from genset.weights.hugging_face import HubFile
 from genset.weights.progress import ProgressLog
-from genset.weights.retry import Retry
+from genset.weights.retry import Retry, Transient
 from tests.support.weights.fakes import FakeHub, FakeOrigin, Fault, serving, tiny_gguf
 from tests.support.weights.running import Run, hub_spec, model_bytes, servable
 
@@ -257,13 +260,52 @@ def test_trouble_of_the_hub_passes(hub: FakeHub, tmp_path: Path, run: Run) -> No
     assert len(slept) == 2
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"sha": null, "id": "x"}', b'{"siblings": 3, "sha": "a"}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>", b"[]", b"{}", b'{"sha": null, "id": "x"}', b'{"siblings": 3, "sha": "a"}', b"[" * 100_000,
+     b'{"id": "x", "sha": ["a"], "siblings": []}', b'{"id": "x", "sha": "a", "siblings": ' + b"[" * 100_000],
+)  # fmt: skip
 def test_a_mirror_that_is_none_is_named(hub: FakeHub, tmp_path: Path, run: Run, body: bytes) -> None:
     hub.api_faults = [Fault(status=200, body=body)]
     with pytest.raises(WeightsFailure) as failed:
         run(hub_spec(hub, tmp_path))
     assert failed.value.reason in (Reason.SOURCE_UNREACHABLE, Reason.SOURCE_NOT_FOUND)
     assert hub.url in failed.value.message
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault(status=200, body=b" " * (2 << 20)), "answers more than 1 MiB"),
+        (
+            Fault(status=200, headers={"Content-Encoding": "gzip"}, body=gzip.compress(b" " * 10)),
+            "came compressed .gzip.",
+        ),
+    ],
+)
+def test_an_answer_without_end_is_not_kept(
+    hub: FakeHub, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, fault: Fault, words: str
+) -> None:
+    monkeypatch.setattr(bounded, "LISTING_BYTES", 1 << 20)
+    hub.api_faults = [fault]
+    with pytest.raises(WeightsFailure, match=words) as failed:
+        run(hub_spec(hub, tmp_path))
+    assert failed.value.reason == Reason.SOURCE_UNREACHABLE
+
+
+def test_an_answer_that_takes_for_ever_is_asked_for_again() -> None:
+    """A byte now and then keeps every deadline of a connection."""
+    slow = httpx.MockTransport(lambda request: httpx.Response(200, stream=Drops()))
+    times = iter(range(0, 10_000, 29))
+    client = httpx.Client(transport=bounded.bounded(httpx, slow, lambda: float(next(times))))
+    with pytest.raises(Transient, match="takes more than 120 s for its answer"):
+        client.get("http://hub.corp/api")
+
+
+class Drops(httpx.SyncByteStream):
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            yield b" "
 
 
 def test_the_hub_client_writes_nothing(hub: FakeHub, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -256,6 +256,21 @@ def test_a_folder_that_is_no_whole_model(
     assert not Path(spec.model_path).exists()
 
 
+@pytest.mark.parametrize("include", ["", "*"])
+def test_a_repository_of_gguf_files_is_told_before_it_is_fetched(
+    hub: FakeHub, tmp_path: Path, run: Run, include: str
+) -> None:
+    """Those who make such files put the configuration beside them, as if it were the model's own repository."""
+    hub.commit(
+        {"config.json": b"{}", "tokenizer.json": b"{}", "m-Q4_K_M.gguf": tiny_gguf(1000), "m-Q8_0.gguf": b"GGUF"}
+    )
+    spec = FetchSpec(HuggingFace(hub.repo, endpoint=hub.url, include=include), str(tmp_path), whole_folder=True)
+    with pytest.raises(WeightsFailure, match=r"engines llama\.cpp, ollama and llamafile read those") as failed:
+        run(spec)
+    assert failed.value.reason == Reason.NOT_A_MODEL and "m-Q4_K_M.gguf" in failed.value.message
+    assert hub.sent == 0
+
+
 @pytest.mark.parametrize("name", ["../x.json", "/x.json", "a/../../x.json", "a\\b.json", "x\n.json"])
 def test_a_listing_of_a_folder_never_leaves_it(hub: FakeHub, tmp_path: Path, run: Run, name: str) -> None:
     hub.commit({**folder_model(), name: b"{}"})

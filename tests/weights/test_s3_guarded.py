@@ -126,6 +126,15 @@ def test_a_store_that_redirects_its_listing_leads_nowhere(
     assert origin.asked and closed.asked == [], "the address that is off limits was asked"
 
 
+def test_a_listing_without_end_is_not_kept(
+    origin: FakeOrigin, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genset.weights.loopback_proxy._ANSWER_BYTES", 1 << 20)
+    lists(origin, b"<ListBucketResult>" + b" " * (2 << 20))
+    with pytest.raises(WeightsFailure, match=r"127\.0\.0\.1 answers more than 1 MiB, which no list of objects has"):
+        run(FetchSpec(S3("s3://models/one/", endpoint=origin.url), str(tmp_path / "v")))
+
+
 @pytest.mark.parametrize("field", ["token_uri", "gcs_base_url"])
 def test_a_service_account_names_no_server_that_is_off_limits(
     origin: FakeOrigin, closed: FakeOrigin, tmp_path: Path, run: Run, field: str

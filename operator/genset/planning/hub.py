@@ -24,13 +24,13 @@ from genset.sizing.gguf import GgufError, GgufHeader, read_header
 from genset.sizing.model import ModelError, ModelFacts
 from genset.sizing.quantisation import in_file_name
 from genset.weights import client as http
+from genset.weights.bounded import LISTING_BYTES
 from genset.weights.failure import WeightsFailure
 from genset.weights.retry import Transient
 
 REPO = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$")
 USUAL = "Q4_K_M"  # what llama.cpp takes, too, if nothing is said
 LOGIN = "set HF_TOKEN to a token that may read it; for a gated model its terms must be accepted on the hub, too"
-_LISTING_LIMIT = 64 * 2**20  # bytes
 _CONFIG_LIMIT = 8 * 2**20
 _COMPANIONS = ("mmproj", "imatrix")
 _MOST_FILES = 12  # named in a message
@@ -123,7 +123,7 @@ class Hub:
     def _list(self, repo: str, revision: str) -> Repository:
         url = f"{self._endpoint}/api/models/{repo}/revision/{quote(revision, safe='')}?blobs=true"
         where = f"{repo} at {self._endpoint}"
-        status, headers, body = self._get(url, _LISTING_LIMIT)
+        status, headers, body = self._get(url, LISTING_BYTES)
         if status != 200:
             raise PlanError(_refusal(where, revision, status, headers))
         try:

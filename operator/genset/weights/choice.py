@@ -20,6 +20,7 @@ from genset.weights.own_names import is_own
 INCLUDED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.vocab")
 #: Folders in which publishers put the same weights once more, for other programs; Mistral's own format beside the common one.
 LEFT_OUT = ("original/*", "onnx/*", "openvino/*", "metal/*", "gguf/*", "consolidated*.safetensors")
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")  # by one of these ends the name of a file with weights
 MOST_FILES = 10_000  # of one folder; the largest models have some hundreds
 _COMPANIONS = ("mmproj", "imatrix")  # parts of file names
 _SHOWN = 10  # names in a message
@@ -103,6 +104,15 @@ def whole_folder(wish: Wish, files: Iterable[AnyListed], include: str, exclude: 
             Reason.SOURCE_NOT_FOUND,
             f"No file of {wish.where} is one of {', '.join(wanted)} ({wish.field}.include); {has}",
         )
+    if not any(file.name.endswith(WEIGHTS) for file in found):
+        ggufs = {file.name: file for file in inside if file.name.lower().endswith(".gguf")}
+        if ggufs:
+            raise WeightsFailure(
+                Reason.NOT_A_MODEL,
+                f"{wish.where} holds GGUF files and no .safetensors file that {wish.field}.include names: "
+                f"{listed(sorted(ggufs), ggufs)}; engines llama.cpp, ollama and llamafile read those: change spec.engine, or "
+                "name the repository of the model itself",
+            )
     if len(found) > MOST_FILES:
         raise WeightsFailure(
             Reason.NOT_A_MODEL,

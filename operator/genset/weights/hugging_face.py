@@ -21,6 +21,7 @@ from genset.contracts.puller import SITE_TOKEN_VARIABLE, FetchSpec, site_token_f
 from genset.contracts.sources import PUBLIC_HUB, HuggingFace
 from genset.off_limits import OffLimits
 from genset.times import retry_after
+from genset.weights.bounded import bounded
 from genset.weights.choice import Listed, Wish, one_model, whole_folder
 from genset.weights.client import tls_context, trouble_of
 from genset.weights.failure import WeightsFailure, unreachable
@@ -75,7 +76,7 @@ def resolve(source: HuggingFace, spec: FetchSpec) -> Resolved:
         raise WeightsFailure(
             Reason.SOURCE_UNREACHABLE, f"{endpoint} did not say which commit {source.revision} of {source.repo} is"
         )
-    if not _REVISION.match(commit):
+    if not isinstance(commit, str) or not _REVISION.match(commit):
         raise WeightsFailure(
             Reason.SOURCE_UNREACHABLE,
             f"{endpoint} names no commit of {source.repo} that a URL could hold; check source.huggingFace.endpoint",
@@ -125,7 +126,10 @@ def _import_hub(tls: ssl.SSLContext | bool, off_limits: OffLimits | None) -> Any
 
     huggingface_hub.set_client_factory(
         lambda: httpx2.Client(
-            transport=transport(httpx2, tls, os.environ, off_limits), trust_env=False, follow_redirects=True, timeout=30
+            transport=bounded(httpx2, transport(httpx2, tls, os.environ, off_limits)),
+            trust_env=False,
+            follow_redirects=True,
+            timeout=30,
         )
     )
     return huggingface_hub
@@ -153,7 +157,13 @@ def _ask(source: HuggingFace, endpoint: str, question: Callable[[], Any]) -> Any
         raise trouble_of(error, endpoint) from error
     except (errors.HFValidationError, httpx2.InvalidURL) as error:
         raise WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{where}: {error}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:  # what the client does with a foreign answer
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+    ) as error:  # what the client does with a foreign answer
         raise WeightsFailure(
             Reason.SOURCE_UNREACHABLE,
             f"{endpoint} did not answer as a hub does ({type(error).__name__}); check source.huggingFace.endpoint",

@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 import httpcore
 
 from genset.addresses import host_and_port
+from genset.api.modeldeployment import Reason
 from genset.off_limits import OffLimits
 from genset.weights.client import tls_context
 from genset.weights.failure import WeightsFailure
@@ -31,6 +32,9 @@ from genset.weights.proxy import proxy_for
 _HEAD_BYTES = 64 << 10  # of one request
 _DIAL_SECONDS = 15.0
 _SILENCE_SECONDS = 60.0  # on both sides; the library's own deadline is shorter
+_ANSWER_BYTES = (
+    256 << 20
+)  # of one connection: a list of 100,000 objects has some 40 MB, and the library holds it in memory
 _REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _AWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -104,7 +108,11 @@ class _Connection(socketserver.BaseRequestHandler):
                 self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
                 upstream.sendall(_as_sent(line, fields, proxy) + rest)
-            _relay(self.request, upstream)
+            if not _relay(self.request, upstream):
+                self.server.trouble = WeightsFailure(
+                    Reason.SOURCE_UNREACHABLE,
+                    f"{host} answers more than {_ANSWER_BYTES >> 20} MiB, which no list of objects has; check the endpoint",
+                )
 
     def _read_head(self) -> tuple[bytes, bytes]:
         self.request.settimeout(_SILENCE_SECONDS)
@@ -149,8 +157,12 @@ def _as_sent(line: bytes, fields: bytes, proxy: str | None) -> bytes:
     return b"\r\n".join((line, *kept, b"", b""))
 
 
-def _relay(client: socket.socket, upstream: socket.socket) -> None:
-    """Carries bytes both ways until one side has ended: the library's requests are small, and it ends none of them half."""
+def _relay(client: socket.socket, upstream: socket.socket) -> bool:
+    """Carries bytes both ways until one side has ended: the library's requests are small, and it ends none of them half.
+
+    Returns False if the server has sent more than anybody may.
+    """
+    carried = 0
     upstream.settimeout(_SILENCE_SECONDS)
     ends = {client: upstream, upstream: client}
     while True:
@@ -159,7 +171,10 @@ def _relay(client: socket.socket, upstream: socket.socket) -> None:
         for one in ready:
             piece = one.recv(64 << 10)
             if not piece:
-                return
+                return True
+            carried += len(piece)
+            if carried > _ANSWER_BYTES:
+                return False
             ends[one].sendall(piece)
         if not ready:
-            return
+            return True

@@ -14,7 +14,7 @@ from typing import Any
 
 from genset.api.modeldeployment import Reason
 from genset.contracts.puller import Role
-from genset.weights.choice import stays_inside
+from genset.weights.choice import WEIGHTS, stays_inside
 from genset.weights.failure import WeightsFailure
 
 _INDEX = ".safetensors.index.json"
@@ -34,7 +34,7 @@ def check_folder(folder: Path, shown: str, role: str) -> None:
         raise WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{shown} is no folder with files in it; check the path")
     if needed not in names:
         raise _incomplete(shown, f"{needed} is missing, which every {role or 'model'} has; it has {_list(names)}")
-    weights = {name for name in names if name.endswith((".safetensors", ".bin", ".pt", ".pth"))}
+    weights = {name for name in names if name.endswith(WEIGHTS)}
     if not weights:
         raise _incomplete(shown, f"no .safetensors file is among its files: {_list(names)}")
     for name in sorted(names):
