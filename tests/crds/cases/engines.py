@@ -191,6 +191,13 @@ ENGINES = [
         source={"pvc": {"claimName": "w", "path": "m-00001-of-00003.gguf"}}), _ONE_FILE),
     Case("a repository's parts for Ollama", MDEP, ollama(
         source={"huggingFace": {"repo": "a/b", "file": "*Q8_0-00001-of-00002.gguf"}}), _ONE_FILE),
+    *(Case(f"parts from elsewhere for Ollama: {place}", MDEP, ollama(source=source), _ONE_FILE) for place, source in {
+        "an object": {"s3": {"uri": "s3://models/m-00001-of-00002.gguf"}},
+        "a prefix": {"s3": {"uri": "s3://models/m/", "file": "*-of-00002.gguf"}},
+        "a registry": {"oci": {"reference": "registry.corp/m:q4", "path": "m-00001-of-00002.gguf"}},
+    }.items()),
+    Case("a part of a registry for Ollama", MDEP, ollama(
+        source={"oci": {"reference": "registry.corp/m:q4", "path": "*Q4_K_M*.gguf"}})),
     Case("a parameter that genset sets", MDEP, parameters(num_ctx="8192"),
          "ollama.parameters: num_ctx follows from context.tokens"),
     Case("an unknown parameter", MDEP, parameters(temprature="0.7"), "ollama.parameters: num_ctx follows"),

@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
+from pydantic.alias_generators import to_camel
 
 from genset.api.base import CelRule, Quantity, rules
 from genset.api.bounds import at_least
@@ -24,19 +25,22 @@ PARAMETERS = (
 Parameter = Annotated[str, Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$", max_length=26, examples=["0.7"])]
 
 
+#: Fields of a source that may name a shard of a split model.
+_NAMING = (
+    ("hugging_face", "file"), ("s3", "uri"), ("s3", "file"), ("oci", "path"), ("pvc", "path"), ("host_path", "path"),
+)  # fmt: skip
+_SHARD = r"-of-[0-9]{5}\.gguf$"
+
+
 def _split(spec: Any) -> bool:
-    source = spec.source
-    if source is None:
-        return False
-    files = [block.path for block in (source.pvc, source.host_path) if block is not None]
-    if source.hugging_face is not None:
-        files.append(source.hugging_face.file)
-    return any(re.search(r"-of-[0-9]{5}\.gguf$", file) for file in files)
+    blocks = [(getattr(spec.source, name), field) for name, field in _NAMING] if spec.source is not None else []
+    return any(re.search(_SHARD, getattr(block, field) or "") for block, field in blocks if block is not None)
 
 
 _SPLIT = " || ".join(
-    f"(has(self.source.{block}) && self.source.{block}.{field}.matches(r'-of-[0-9]{{5}}\\.gguf$'))"
-    for block, field in (("pvc", "path"), ("hostPath", "path"), ("huggingFace", "file"))
+    f"(has(self.source.{to_camel(name)}) && has(self.source.{to_camel(name)}.{field}) && "
+    f"self.source.{to_camel(name)}.{field}.matches(r'{_SHARD}'))"
+    for name, field in _NAMING
 )
 
 

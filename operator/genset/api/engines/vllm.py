@@ -15,17 +15,16 @@ Parser = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
 
 
 def _is_gguf(spec: Any) -> bool:
-    """Returns whether the source is a file of GGUF that lies somewhere already."""
+    """Returns whether the source is a file of GGUF by its path."""
     if spec.source is None:
         return False
-    return any(
-        block is not None and block.path.lower().endswith(".gguf") for block in (spec.source.pvc, spec.source.host_path)
-    )
+    blocks = (spec.source.pvc, spec.source.host_path, spec.source.oci)
+    return any(block is not None and (block.path or "").lower().endswith(".gguf") for block in blocks)
 
 
-_FILES = (
-    "(has(self.source.pvc) && self.source.pvc.path.lowerAscii().endsWith('.gguf')) || "
-    "(has(self.source.hostPath) && self.source.hostPath.path.lowerAscii().endsWith('.gguf'))"
+_FILES = " || ".join(
+    f"(has(self.source.{block}) && has(self.source.{block}.path) && self.source.{block}.path.lowerAscii().endsWith('.gguf'))"
+    for block in ("pvc", "hostPath", "oci")
 )
 _CHAT_ONLY = ("toolCallParser", "reasoningParser", "chatTemplate")
 
