@@ -28,7 +28,8 @@ def pages() -> dict[str, str]:
 
 
 def test_committed_pages_are_what_the_types_say() -> None:
-    committed = {path.name: path.read_text() for path in FOLDER.glob("*.md") if path.name != "README.md"}
+    others = ("README.md", "command-line.md")  # by hand, and by tools/command_line.py
+    committed = {path.name: path.read_text() for path in FOLDER.glob("*.md") if path.name not in others}
     assert committed == pages(), "docs/reference is behind the types: run make docs"
 
 
