@@ -60,12 +60,13 @@ def manifests() -> Files:
 def docs() -> Files:
     pages = script("docs/reference/generate.py").pages()
     observability, limits = script("tools/observability.py"), script("tools/limits.py")
-    command_line = script("tools/command_line.py")
+    command_line, shapes = script("tools/command_line.py"), script("tools/shapes.py")
     return {
         **{ROOT / "docs" / "reference" / name: text for name, text in pages.items()},
         observability.PAGE: observability.page(),
         observability.LEDGER_PAGE: observability.ledger_page(),
         limits.PAGE: limits.page(),
+        shapes.PAGE: shapes.page(),
         command_line.PAGE: command_line.page(),
     }
 

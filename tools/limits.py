@@ -63,6 +63,7 @@ _PRIVATE = {
     "shapes.language": "_LEAST_LETTERS _LEAST_CERTAIN",
     "shapes.request_shape": "_MOST_LOOKED_BACK",
     "shapes.rule": "_ANY",
+    "shapes.tasks": "_LEAST_WEIGHT _MUCH_CODE",
     "shapes.texts": "_LONGEST_NAME",
 }
 PRIVATE_NO_LIMITS = {f"{module}.{name}" for module, names in _PRIVATE.items() for name in names.split()}

@@ -30,7 +30,7 @@ from genset.router.errors import ConfigRejected, ErrorAnswer
 from genset.router.exchange.decision import decide
 from genset.router.exchange.record import Record
 from genset.router.routing.table import LeftOut, Table, answer_tokens, estimate_tokens
-from genset.router.shapes.request_shape import READABLE, RequestShape
+from genset.router.shapes.request_shape import LANGUAGE, READABLE, TASK, RequestShape
 from genset.router.shapes.schema_size import MANY
 from genset.standalone import Documents, add, chosen, placed_at, read_documents
 from genset.status.refs import policy_secret_uses
@@ -126,7 +126,7 @@ def _explained(
         limits=_limits(config, consumer),
         model=model,
         needs={"task": asked.task, "promptTokens": tokens, "answerTokens": answer},
-        shape=_shape(chat, tokens, at),
+        shape=_shape(chat, tokens, at, generates=asked in (Api.CHAT, Api.COMPLETIONS)),
         route="" if isinstance(plan, ErrorAnswer) else plan.route.name,
         candidates=[Preference(c.backend.name, c.tier, c.backend.config.kind) for c in candidates],
         left_out=[*left_out, *left.left_out],
@@ -138,10 +138,12 @@ def _explained(
     )
 
 
-def _shape(chat: dict[str, Any], tokens: int, at: float) -> dict[str, Any]:
-    shape = RequestShape(frozenset(READABLE), chat, tokens, at)
-    found = {name: value if value < MANY else None for name, value in shape.look().items()}
-    return {name: found.get(name, shape.language) for name in READABLE}
+def _shape(chat: dict[str, Any], tokens: int, at: float, *, generates: bool) -> dict[str, Any]:
+    shape = RequestShape(frozenset(READABLE), chat, tokens, at, generates=generates)
+    found: dict[str, Any] = {name: value if value < MANY else None for name, value in shape.look().items()}
+    found[LANGUAGE] = shape.language
+    found[TASK], found["taskWhy"] = shape.task
+    return found
 
 
 def _first() -> float:

@@ -87,6 +87,19 @@ ASKED: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         "/v1/responses", number("answerTokens", None, 50), {"model": "counting", "input": "a", "max_output_tokens": 40},
         {"model": "counting", "input": "a"},
     ),
+    "a task in chat": ("/v1/chat/completions", {"tasks": ["Translate"]}, said("Translate this into French: yes"), said("yes")),
+    "a task in completions": (
+        "/v1/completions", {"tasks": ["Code"]}, {"model": "counting", "prompt": "Write a Python function that adds."},
+        {"model": "counting", "prompt": "Hello"},
+    ),
+    "a task in Messages": (
+        "/v1/messages", {"tasks": ["Agent"]}, messages("a", tools=[{"name": "f", "input_schema": {"type": "object"}}]),
+        messages("a"),
+    ),
+    "a task in Responses": (
+        "/v1/responses", {"tasks": ["Summarise"]}, {"model": "counting", "input": "Summarise this: it rains."},
+        {"model": "counting", "input": "Hello"},
+    ),
     "turns in Responses": (
         "/v1/responses", number("turns", 2),
         {"model": "counting", "input": [HELLO, {"role": "assistant", "content": "b"}, HELLO]},
@@ -145,3 +158,14 @@ async def test_the_time_of_day_decides(tmp_path: Path) -> None:
             async with RunningRouter(folder, two_routes(half, local, far)) as router:
                 backends.append((await router.ask(said("a"))).headers["x-genset-backend"])
     assert sorted(backends) == ["cloud", "house"]
+
+
+async def test_embeddings_have_no_task(tmp_path: Path) -> None:
+    async with (
+        ScriptedUpstream() as local,
+        ScriptedUpstream() as far,
+        RunningRouter(tmp_path, two_routes({"tasks": ["Converse", "Translate"]}, local, far)) as router,
+    ):
+        for text in ("Hello", "Translate this into French: yes"):
+            answer = await router.ask({"model": "counting", "input": text}, EMBED)
+            assert answer.headers["x-genset-backend"] == "house"

@@ -11,6 +11,19 @@ from genset.api.base import ApiModel, CelRule, rules
 from genset.api.cron import TimeZone
 
 
+class AskedTask(StrEnum):
+    """What a request asks a model to do."""
+
+    CLASSIFY = "Classify"
+    EXTRACT = "Extract"
+    SUMMARISE = "Summarise"
+    TRANSLATE = "Translate"
+    CODE = "Code"
+    REASON = "Reason"
+    CONVERSE = "Converse"
+    AGENT = "Agent"
+
+
 class Weekday(StrEnum):
     """A day of the week."""
 
@@ -85,8 +98,8 @@ class ShapeTime(ApiModel):
 
 #: Fields of a shape, as resources have them.
 _SAID = (
-    "promptTokens", "answerTokens", "turns", "tools", "forcedTool", "openToolLoop", "images", "audio", "files", "schema",
-    "enumsOnly", "schemaFields", "schemaDepth", "codePercent", "questions", "systemWords", "languages", "time",
+    "task", "promptTokens", "answerTokens", "turns", "tools", "forcedTool", "openToolLoop", "images", "audio", "files",
+    "schema", "enumsOnly", "schemaFields", "schemaDepth", "codePercent", "questions", "systemWords", "languages", "time",
 )  # fmt: skip
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$", max_length=3, examples=["de"])]
 
@@ -101,6 +114,14 @@ Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$", max_length=3, examples=
 class MatchShape(ApiModel):
     """What requests look like. All that is given must hold. See docs/shapes.md."""
 
+    task: list[Annotated[AskedTask, Field(strict=False)]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=8,
+        description="What is asked for, one of these, by the rules of docs/shapes.md. Converse is what they cannot tell. Only "
+        "requests for text have one.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
     prompt_tokens: Between | None = Field(
         default=None, description="Tokens of the prompt, as maxInputTokens counts them."
     )

@@ -107,5 +107,7 @@ def _text(found: Any) -> str:
 
 def _shape(shape: Any) -> str:
     """Returns what stands in a request; what is not there is not named."""
+    why = shape.get("taskWhy", "")
+    shape = {name: value for name, value in shape.items() if name != "taskWhy"}
     told = {name: "no limit" if value is None else value for name, value in shape.items() if value or value is None}
-    return ", ".join(f"{name} {value}" for name, value in told.items() if value != "no limit") or "nothing to read"
+    return ", ".join(f"{name} {value}" for name, value in told.items() if value != "no limit") + f" ({why})"

@@ -30,6 +30,8 @@ ShapeNumber = Literal[
     "enumsOnly", "schemaFields", "schemaDepth", "codePercent", "questions", "systemWords",
 ]  # fmt: skip
 
+TaskWord = Literal["Classify", "Extract", "Summarise", "Translate", "Code", "Reason", "Converse", "Agent"]
+
 
 class ShapeRangeConfig(ConfigPart):
     """A number of a request has to be in a range, both ends in it; None: no end."""
@@ -55,6 +57,7 @@ class ShapeConfig(ConfigPart):
     """A shape is what requests look like; None: anything."""
 
     numbers: tuple[ShapeRangeConfig, ...] | None = Field(default=None, min_length=1)
+    tasks: tuple[TaskWord, ...] | None = Field(default=None, min_length=1)
     languages: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$", examples=["de"])], ...] | None = Field(
         default=None, min_length=1
     )

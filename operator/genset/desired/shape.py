@@ -21,6 +21,7 @@ def shape_config(shape: MatchShape | None) -> ShapeConfig | None:
         return None
     return ShapeConfig(
         numbers=tuple(_numbers(shape)) or None,
+        tasks=tuple(task.value for task in shape.task) if shape.task is not None else None,
         languages=tuple(shape.languages) if shape.languages is not None else None,
         time=_time(shape.time) if shape.time is not None else None,
     )

@@ -15,6 +15,7 @@ _EMPTY_RANGE = "match.shape: a range is empty: give it atLeast, atMost or both, 
 
 SHAPES = [
     Case("a shape of everything", RP, shaped(
+        task=["Classify", "Extract"],
         promptTokens={"atMost": 4000}, answerTokens={"atLeast": 1, "atMost": 500},
         turns={"atMost": 2}, tools={"atMost": 0}, forcedTool=False, openToolLoop=False,
         images={"atMost": 0}, audio={"atMost": 0}, files={"atMost": 0},
@@ -28,6 +29,9 @@ SHAPES = [
          "match.shape: atLeast of a range is more than its atMost, so that no request is in it"),
     Case("a shape with a negative number", RP, shaped(turns={"atLeast": -1}),
          "shape.turns.atLeast in body should be greater than or equal to 0", "greater than or equal to 0"),
+    Case("a shape of a task that nobody knows", RP, shaped(task=["Poem"]),
+         'Unsupported value: "Poem": supported values: "Classify", "Extract", "Summarise", "Translate", "Code", "Reason", '
+         '"Converse", "Agent"', "Input should be 'Classify'"),
     Case("a shape of a language in capitals", RP, shaped(languages=["DE"]),
          "shape.languages[0]", "String should match pattern"),
     Case("a shape with a time without an end", RP, shaped(time={"from": "22:00"}),

@@ -34,7 +34,7 @@ LARGE = {
     "UsageAttempt": (22, "one attempt in a line of the usage spool, as routers and the ledger have it"),
     "UsageRecord": (18, "one line of the usage spool, as routers and the ledger have it"),
     "Route": (21, "a configuration's values, read once and never set again"),
-    "MatchShape": (18, "a block of the resource, one attribute for each of its fields"),
+    "MatchShape": (19, "a block of the resource, one attribute for each of its fields"),
     "FetchSpec": (17, "a command line: each is a flag"),
     "ModelDeploymentSpec": (23, "a resource's spec: each is a block that users write"),
     "AdminConnection": (15, "one connection, its parser and its times"),

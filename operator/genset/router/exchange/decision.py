@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from genset.router.dialects.client import NativeCall
 from genset.router.errors import ErrorAnswer
@@ -15,6 +15,8 @@ from genset.router.exchange.record import Record
 from genset.router.routing.plan import Plan
 from genset.router.routing.table import LeftOut, Table
 from genset.router.routing.zones import ZONES_HEADER
+
+_GENERATING: Final = frozenset(("chat", "text_completion", "count_tokens"))  # operations whose requests have a task
 
 
 def decide(
@@ -43,7 +45,7 @@ def decide(
     headers, consumer = record.headers, record.consumer
     tokens, answer, task = needs
     may_name = consumer.models if consumer is not None else None
-    shape = table.shape_of(parsed, tokens, now)
+    shape = table.shape_of(parsed, tokens, now, generates=record.operation in _GENERATING)
     plan = table.plan(
         record.model,
         tokens,

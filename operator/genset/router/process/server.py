@@ -47,6 +47,7 @@ from genset.router.routing.gate import most_body_bytes, room_bytes
 from genset.router.routing.sensitive import prepare
 from genset.router.routing.table import Table
 from genset.router.routing.zones import reachable
+from genset.router.shapes.cues import prepared as prepare_cues
 from genset.router.shapes.language import model as language_model
 from genset.router.shared import Configured, Shared
 from genset.router.telemetry.journal import Journal
@@ -269,6 +270,8 @@ class Router:
                 await asyncio.to_thread(prepare, loaded.config)
             if any(route.match.shape is not None and route.match.shape.languages for route in loaded.config.routes):
                 await asyncio.to_thread(language_model)
+            if any(route.match.shape is not None and route.match.shape.tasks for route in loaded.config.routes):
+                await asyncio.to_thread(prepare_cues)
             await self.parts.telemetry.traces.take(loaded.config, forbidden, loaded.credentials)
             adapters = self._adapters(backends, fresh, loaded.credentials)
             watchers = {name: self._watcher(backends[name], adapters.get(name, {})) for name in fresh}

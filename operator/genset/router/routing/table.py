@@ -86,9 +86,16 @@ class Table:
                 parts[name] = parts.get(name, False) or bool(backend.endpoints)
         return {name: entry for name, entry in self.catalogue.items() if parts.get(name, True)}
 
-    def shape_of(self, request: dict[str, Any], tokens: int, now: Callable[[], float]) -> RequestShape | None:
-        """Returns the shape of a request that has come `now` (seconds since 1970); None if no route reads it."""
-        return RequestShape(self._reads, request, tokens, now()) if self._reads is not None else None
+    def shape_of(
+        self, request: dict[str, Any], tokens: int, now: Callable[[], float], *, generates: bool = True
+    ) -> RequestShape | None:
+        """Returns the shape of a request that has come `now` (seconds since 1970); None if no route reads it.
+
+        `generates`: text is asked for.
+        """
+        if self._reads is None:
+            return None
+        return RequestShape(self._reads, request, tokens, now(), generates=generates)
 
     def _know_adapters(self) -> None:
         """Prepares the routes of every name that a configuration knows: to all others they are the same."""

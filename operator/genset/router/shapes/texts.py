@@ -7,6 +7,8 @@ from typing import Any, Final, final
 
 MOST_CHARACTERS: Final = 8192  # that are looked at of each end of a text
 MOST_PARTS: Final = 256  # parts of a message that are looked at from each end
+#: What programs put into the user's message beside what the user says.
+_NOTES: Final = ("system-reminder", "environment_details")
 _FENCE: Final = "```"
 #: A question mark that ends a sentence, and not one inside a URL; several are one.
 _QUESTION: Final = re.compile(r"\?+(?=[\s\"'»”)\]*_]|\Z)|[？؟]+")
@@ -46,6 +48,25 @@ def text_of(content: Any) -> str:
 def _ends(text: str) -> str:
     size = len(text)
     return text if size <= 2 * MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}\n\n{text[size - MOST_CHARACTERS :]}"
+
+
+def said_in(content: Any, earlier: Any) -> str:
+    """Returns what the user says in a message, without what programs add; of one of nothing else what was said before."""
+    text = _without_notes(text_of(content))
+    return text if text.strip() or earlier is None else _without_notes(text_of(earlier))
+
+
+def _without_notes(text: str) -> str:
+    for tag in _NOTES:
+        opening, closing = f"<{tag}>", f"</{tag}>"
+        begin = text.find(opening)
+        while begin >= 0:
+            end = text.find(closing, begin)
+            if end < 0:
+                break
+            text = text[:begin] + text[end + len(closing) :]
+            begin = text.find(opening, begin)
+    return text
 
 
 def questions_in(text: str) -> int:

@@ -132,6 +132,8 @@ def test_how_much_is_code(text: str, least: int, most: int) -> None:
         ("पासपोर्ट के नवीनीकरण के लिए कौन से दस्तावेज़ चाहिए?", "hi"),
         (f"Warum läuft das hier nicht?\n```python\n{PYTHON}```", "de"),
         (PYTHON, ""),
+        ("PROJECT TAGGING CRITERIA", "en"),  # facebookresearch/fastText#1181: ko
+        ("Bonjour à tous,\n\nmerci\r\npour le café", "fr"),  # #1079, comet-ml/opik#8492: one line at a time
         ("12345 67.8 9", ""),
         ("", ""),
         ("?!", ""),
@@ -154,7 +156,7 @@ def test_nothing_is_read_that_no_route_asks_for(monkeypatch: pytest.MonkeyPatch)
         "walk",
         "schema_of",
         "size_of",
-        "text_of",
+        "said_in",
         "words_in",
         "questions_in",
         "language_of",
@@ -169,8 +171,8 @@ def test_nothing_is_read_that_no_route_asks_for(monkeypatch: pytest.MonkeyPatch)
         ("promptTokens",): [], ("answerTokens",): ["limit_of"], ("turns", "images"): ["walk"], ("tools",): ["tools_of"],
         ("schema",): ["schema_of"], ("schemaFields", "enumsOnly"): ["schema_of", "size_of"],
         ("systemWords",): ["walk", "words_in"],
-        ("questions",): ["walk", "text_of", "questions_in"], ("codePercent",): ["walk", "text_of", "Prose"],
-        ("language",): ["walk", "text_of", "Prose", "language_of"],
+        ("questions",): ["walk", "said_in", "questions_in"], ("codePercent",): ["walk", "said_in", "Prose"],
+        ("language",): ["walk", "said_in", "Prose", "language_of"],
     }.items():  # fmt: skip
         looked.clear()
         shape(one, *reads)
