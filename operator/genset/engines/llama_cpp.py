@@ -12,6 +12,7 @@ behaviour are from llama.cpp's tools/server/README.md and common/arg.cpp. What s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from genset import names
@@ -31,6 +32,10 @@ _EMBEDDING_FLAGS = frozenset({"--embedding", "--embeddings"})
 _RERANK_FLAGS = frozenset({"--rerank", "--reranking"})
 _BATCH_FLAGS = frozenset({"-b", "--batch-size", "-ub", "--ubatch-size"})
 _NO_POOLING = "Pooling type 'none'"  # b11669, to a request for vectors; one for a chat then ends the server
+#: Builds up to this one, of 2 June 2026, know no --cors-origins, which came in July (ggml-org/llama.cpp#25655): their servers
+#: would end at once with "invalid argument".
+_TOO_OLD = 9468
+_BUILD = re.compile(r"[:-]b(\d{4,5})(?:@|\Z)")  # in the tag of an image
 _TASK_FLAGS = {Task.CHAT: (), Task.EMBEDDINGS: ("--embedding",), Task.RERANK: ("--rerank",)}
 
 
@@ -107,6 +112,7 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
 
     def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[FieldFault]:
         yield from super().problems(resource, images)
+        yield from self._too_old(resource, images)
         own, field = self.own(resource), self.field("extraArgs")
         for argument, why in llama_cpp_arguments.faults(own.extra_args):
             yield FieldFault(field, f"{field}: {argument} is refused: {why}")
@@ -126,6 +132,16 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
                 field,
                 f"{field} ({own.cache_ram}) counts against spec.resources.memory ({memory}) and would fill it: lower "
                 "it, or give more memory",
+            )
+
+    def _too_old(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[FieldFault]:
+        """Yields that an image is known, by its tag, to lack an argument that every server is started with."""
+        image, field = self.image(resource, images), self.field("image")
+        if (build := _BUILD.search(image)) is not None and int(build[1]) <= _TOO_OLD:
+            yield FieldFault(
+                field,
+                f"{field}: {image} is build {build[1]} of llama.cpp, which knows no --cors-origins and would end at once: name a "
+                f"later one, e.g. {self.images[resource.spec.resources.vendor]}",
             )
 
 

@@ -199,6 +199,24 @@ def test_image(spec: dict[str, Any], images: dict[str, str], image: str) -> None
     assert engine(of).image(of, images) == image
 
 
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        ("ghcr.io/ggml-org/llama.cpp:server-b6500", "is build 6500 of llama.cpp"),
+        ("registry.corp/llama.cpp:b9468@sha256:" + "0" * 64, "is build 9468 of llama.cpp"),
+        ("ghcr.io/ggml-org/llama.cpp:server-b10488", ""),
+        ("registry.corp/llama.cpp:server-cuda-b11669@sha256:" + "0" * 64, ""),
+        ("registry.corp/llama.cpp:server", ""),
+        ("registry.corp/b6500/llama.cpp:v1-b12", ""),  # a number of one's own
+    ],
+)
+@pytest.mark.parametrize("own", [True, False])
+def test_an_image_that_is_known_to_be_too_old_is_told(image: str, told: str, own: bool) -> None:
+    of = resource(llamaCpp={"image": image}) if own else resource()
+    found = [fault.message for fault in engine(of).problems(of, {} if own else {"cpu": image})]
+    assert (told in found[0] and LlamaCppEngine.images["cpu"] in found[0]) if told else not found, found
+
+
 @pytest.mark.parametrize(("accelerator", "hidden"), [(None, True), ({"vendor": "amd"}, True), ({}, False)])
 def test_pods_without_an_nvidia_gpu_see_none(accelerator: dict[str, str] | None, hidden: bool) -> None:
     of = resource(resources={"accelerator": accelerator} if accelerator is not None else {})
