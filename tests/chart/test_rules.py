@@ -13,6 +13,7 @@ import pytest
 
 from genset.api import routepolicy
 from genset.api.modeldeployment import ConditionType, EventReason, Reason
+from genset.api.routepolicy_status import OutageScope
 from genset.kube.metrics import Metrics
 from tests.chart.conftest import ROOT, Object, one, render
 
@@ -260,9 +261,12 @@ CASES: dict[str, tuple[list[Object], list[Object]]] = {
     ),
     "outages": (
         [
-            series("genset_router_outage", "0x10 1x30", **ROUTERS, pod="a", scope="house"),
-            series("genset_router_outage", "0x60", **ROUTERS, pod="b", scope="house"),
-            series("genset_router_outage", "1x40", **ROUTERS, pod="b", scope="cloud"),
+            series("genset_router_outage", "0x10 1x30", **ROUTERS, pod="a", scope="House"),
+            series("genset_router_outage", "0x60", **ROUTERS, pod="b", scope="House"),
+            series("genset_router_outage", "1x40", **ROUTERS, pod="b", scope="Cloud"),
+            series("genset_router_outage", "0x10 2x30", **ROUTERS, pod="a", scope="Provider"),
+            series("genset_outages", "_x10 1x30 _x20", namespace="law", policy="assistant", scope="Node"),
+            series("genset_outages", "1x40", namespace="law", policy="other", scope="House"),
             series("genset_router_breaker_state", "2x40", **ROUTERS, pod="a", backend="frontier"),
             series("genset_router_breaker_state", "2x40", **ROUTERS, pod="b", backend="frontier"),
             series("genset_router_breaker_state", "2x40", **ROUTERS, pod="a", backend="seen by one alone"),
@@ -273,6 +277,11 @@ CASES: dict[str, tuple[list[Object], list[Object]]] = {
             alert("GensetCloudDown", 50),
             alert("GensetHouseDown", 15, told("critical", **ROUTERS)),
             alert("GensetCloudDown", 15, told("critical", **ROUTERS)),
+            alert("GensetNodeDown", 9),
+            alert("GensetNodeDown", 15, told("warning", namespace="law", policy="assistant")),
+            alert("GensetNodeDown", 50),
+            alert("GensetProviderSuspended", 9),
+            alert("GensetProviderSuspended", 15, told("critical", **ROUTERS)),
             alert("GensetBackendDown", 8),
             alert("GensetBackendDown", 15, told("warning", **ROUTERS, backend="frontier")),
         ],
@@ -384,6 +393,12 @@ def test_pages_and_alerts_name_metrics_that_exist() -> None:
     ]
     said = {name for text in texts for name in re.findall(r"\bgenset_(?!dev_)[a-z_]+", text)}
     assert {name for name in said if name not in known and name.removesuffix("_total") not in known} == set()
+
+
+def test_scopes_in_alerts_are_those_that_metrics_have() -> None:
+    """An alert on a value that no series has is at rest for ever, whatever promtool says of made-up series."""
+    said = {scope for rule in every_rule(rules()) for scope in re.findall(r'scope="([^"]*)"', rule["expr"])}
+    assert said and said <= {scope.value for scope in OutageScope}
 
 
 def test_pages_name_reasons_that_exist() -> None:

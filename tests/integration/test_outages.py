@@ -12,11 +12,12 @@ from genset.api.routepolicy import RoutePolicy
 from genset.controllers import route_policy
 from tests.integration.test_route_policy import applied, routers
 from tests.support.integration import samples
-from tests.support.integration.fakes import FakePod
+from tests.support.integration.fakes import FakeKubelet, FakePod
 from tests.support.integration.world import World
 
 CLOUD = {"scope": "Cloud", "since": "2026-11-21T09:58:02Z", "detail": "one.test: refused; two.test: refused"}
 HOUSE = {"scope": "House", "since": "2026-11-21T09:58:04Z", "detail": "no endpoint of house can answer"}
+LEDGER = {"scope": "Ledger", "since": "2026-11-21T09:58:06Z", "detail": "refused"}
 REFUSED = {
     "scope": "Backend", "backend": "frontier", "cause": "auth", "since": "2026-11-21T09:40:00Z",
     "detail": "answered 401",
@@ -95,6 +96,46 @@ async def test_a_lasting_outage_writes_nothing(world: World) -> None:
         tell(two)
         await until_reasons(world)
         await until_event(world, "HouseRestored", "Normal")
+
+
+async def test_a_node_that_is_lost_is_told_with_what_is_left(world: World) -> None:
+    """Routers see the house go first; then Kubernetes says of its pods that their node is lost."""
+    operator = await world.start()
+    await applied(world)
+    model = FakeKubelet(world.api, world.namespace, "house", "127.0.0.9", "rack-7")
+    async with routers(world, "assistant") as made:
+        await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Ready", "True")
+        (pod,) = await model.run(1)
+        tell(made.pods[0], HOUSE)
+        await until_reasons(world, "HouseDown")
+        await model.node_lost(pod)
+        await model.report(0, 1)
+        (told,) = await until_reasons(world, "NodeDown")
+        assert told["node"] == "rack-7" and told["backends"] == ["house"]
+        assert "rack-7" in await until_event(world, "NodeDown", "Warning")
+        await world.quiet(operator)
+        since = world.plane.audit_position()
+        await asyncio.sleep(2)
+        assert world.writes(since) == [], "at rest nothing is written"
+        await world.delete(kinds.POD, pod["metadata"]["name"])
+        await model.run(1)
+        tell(made.pods[0])
+        await until_reasons(world)
+        assert told["since"] in await until_event(world, "NodeRestored", "Normal")
+
+
+async def test_a_ledger_that_is_away_is_told_and_stops_no_drill(world: World) -> None:
+    await world.start()
+    await applied(world)
+    async with routers(world, "assistant") as made:
+        await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Ready", "True")
+        tell(made.pods[1], LEDGER)
+        (told,) = await until_reasons(world, "LedgerAway")
+        assert told["since"] == LEDGER["since"] and "seen by 1 of 2 routers" in told["message"]
+        await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Ready", "True")
+        tell(made.pods[1])
+        await until_reasons(world)
+        await until_event(world, "LedgerRestored", "Normal")
 
 
 async def test_a_house_at_zero_by_intent_is_no_outage(world: World) -> None:

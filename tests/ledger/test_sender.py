@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import orjson
@@ -22,6 +22,7 @@ from genset.router.http import spool as spools
 from genset.router.http.spool import Spool
 from genset.router.process import ledger_sender
 from genset.router.process.ledger_sender import LedgerSender
+from genset.times import seconds
 from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import ScriptedUpstream
@@ -45,8 +46,14 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def sender(ledger: LedgerProcess, folder: Path, *held: Spool, namespace: str = "law") -> LedgerSender:
-    made = LedgerSender(folder, lambda: list(held))
+def sender(
+    ledger: LedgerProcess,
+    folder: Path,
+    *held: Spool,
+    namespace: str = "law",
+    clock: Callable[[], float] = time.monotonic,
+) -> LedgerSender:
+    made = LedgerSender(folder, lambda: list(held), clock)
     credentials = Credentials({FILE: token(KEY, namespace).encode()}, "a folder")
     made.take(LedgerConfig(url=ledger.url, token_file=FILE), credentials)
     return made
@@ -93,6 +100,24 @@ async def test_what_a_router_writes_down_is_at_the_ledger(tmp_path: Path, ledger
     for path in where.iterdir():
         here.add(path.read_bytes())
     assert len(here.found()) == 10 and there.found() == here.found()
+
+
+def test_a_ledger_that_stays_away_is_an_outage(folder: Path, ledger: LedgerProcess) -> None:
+    """A new pod of the ledger is none."""
+    now = [1000.0]
+    file, content = egress_segment("e1", range(1, 3))
+    (folder / file).write_bytes(content)
+    made = sender(ledger, folder, clock=lambda: now[0])
+    assert made.send() and made.outage(0.0) is None
+    ledger.kill()
+    (folder / egress_segment("e2", range(1, 3))[0]).write_bytes(egress_segment("e2", range(1, 3))[1])
+    assert not made.send() and made.outage(0.0) is None
+    now[0] += ledger_sender.AWAY_SECONDS
+    assert not made.send()
+    told = made.outage(seconds("2026-11-21T10:00:30Z"))
+    assert told is not None and (told.scope, told.since) == ("Ledger", "2026-11-21T10:00:00Z") and told.detail
+    ledger.start()
+    assert made.send() and made.outage(0.0) is None
 
 
 async def test_evidence_of_drills_is_at_the_ledger(tmp_path: Path, ledger: LedgerProcess) -> None:

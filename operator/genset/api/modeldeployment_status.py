@@ -141,3 +141,9 @@ class ModelDeploymentStatus(ApiModel):
         description="Where ready replicas are, and what they can do at once.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["node"]},
     )
+    lost_nodes: list[str] | None = Field(
+        default=None,
+        max_length=1000,
+        description="Nodes that do not answer any more, while replicas that stood there are missed.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )

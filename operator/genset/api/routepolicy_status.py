@@ -20,8 +20,10 @@ class OutageScope(StrEnum):
 
     CLOUD = "Cloud"  # the way out: no cloud host can be reached
     HOUSE = "House"  # every model of the house
+    NODE = "Node"  # one node, with models or routers on it
     PROVIDER = "Provider"  # one account: all backends that show the same key to the same provider at the same host
     BACKEND = "Backend"  # one backend, which refuses the routers
+    LEDGER = "Ledger"  # nobody keeps the books; requests go on
 
 
 class OutageReason(StrEnum):
@@ -33,6 +35,8 @@ class OutageReason(StrEnum):
     BACKEND_AUTH_FAILED = "BackendAuthFailed"
     BACKEND_MODEL_NOT_FOUND = "BackendModelNotFound"
     MODEL_RETIRED = "ModelRetired"  # one that worked
+    NODE_DOWN = "NodeDown"
+    LEDGER_AWAY = "LedgerAway"
 
 
 class Outage(ApiModel):
@@ -40,16 +44,18 @@ class Outage(ApiModel):
 
     scope: OutageScope = Field(
         strict=False,
-        description="Cloud: all of it. House: all of it. Provider: every backend of one account. Backend: the one named.",
+        description="Cloud: all of it. House: all of it. Node: one node of the cluster. Provider: every backend of one account. "
+        "Backend: the one named. Ledger: it takes no records.",
     )
     backend: str | None = Field(default=None, max_length=63, description="Name of the backend; scope Backend only.")
+    node: str | None = Field(default=None, max_length=253, description="Name of the node; scope Node only.")
     account: str | None = Field(
         default=None, max_length=512, description="Provider, host and key of the account; scope Provider only."
     )
     backends: list[str] | None = Field(
         default=None,
         max_length=MOST_BACKENDS,
-        description="Names of its backends; scope Provider only.",
+        description="Scope Provider: names of its backends. Scope Node: those whose models stood there.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     reason: OutageReason = Field(strict=False, description="Why; one of the documented constants.")

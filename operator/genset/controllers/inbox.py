@@ -97,8 +97,8 @@ class Inbox:
             return True
         status = body.get("status") or {}
         ready: Mapping[str, str] = next((one for one in status.get("conditions") or () if one["type"] == "Ready"), {})
-        wanted, capacity = bool(status.get("desiredReplicas")), str(status.get("capacity") or "")
-        standing = self._standings[key] = (ready.get("status", ""), ready.get("reason", ""), wanted, capacity)
+        wanted, places = bool(status.get("desiredReplicas")), str([status.get("capacity"), status.get("lostNodes")])
+        standing = self._standings[key] = (ready.get("status", ""), ready.get("reason", ""), wanted, places)
         return standing != before
 
     def _settle(self, key: Key, metadata: Mapping[str, Any], *, background: bool = False) -> None:

@@ -26,7 +26,6 @@ from genset.continuity.coverage import World
 from genset.contracts.load import LoadReport
 from genset.contracts.router_admin import ConfigReport
 from genset.contracts.router_config import credentials_hash
-from genset.controllers.coverages import Coverages
 from genset.controllers.keys import Key
 from genset.controllers.loads import loads
 from genset.controllers.outages import OutageBook, is_of
@@ -39,8 +38,7 @@ from genset.controllers.session import (
     soonest,
     version_of,
 )
-from genset.controllers.told_drills import ToldDrills
-from genset.controllers.told_shares import ToldShares
+from genset.controllers.told_policies import ToldPolicies
 from genset.controllers.upgrades import Permit, UpgradeCandidate, told_upgrade
 from genset.desired import coverage, data_zones, drills, router, router_config
 from genset.desired import metadata as child_names
@@ -99,10 +97,7 @@ class RoutePolicyController:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.outages = OutageBook()
-        self._shares = ToldShares(session.metrics.local_share, session.metrics.local_share_target)
-        self._coverages = Coverages(session.metrics.coverage)
-        metrics = session.metrics
-        self._drills = ToldDrills(metrics.drill_seconds, metrics.drill_lost, metrics.drill_good)
+        self._told = ToldPolicies(session.metrics)
         self._looks: dict[Key, int] = {}
         self._life = secrets_of_python.token_hex(4)  # what drills that this operator begins are known by
 
@@ -116,9 +111,7 @@ class RoutePolicyController:
             session.upgrades.drop(key)
             session.status.forget(kinds.ROUTE_POLICY, key.namespace, key.name)
             self.outages.drop(key)
-            self._shares.drop(key)
-            self._coverages.drop(key)
-            self._drills.drop(key)
+            self._told.drop(key)
             self._looks.pop(key, None)
             self._tell_servers(key, session.servers.drop(key))
             return None
@@ -386,9 +379,7 @@ class RoutePolicyController:
         )
         reports = await self._loads(key, resource, pods)
         new = status.evaluate(resource, observed, session.now(), self._world(resource, context, pods, reports))
-        self._shares.tell(key, new.local_share)
-        self._coverages.tell(key, new.coverage or ())
-        self._drills.tell(key, new.drills)
+        self._told.tell(key, new)
         events = status.events(resource, new, observed)
         await session.tell(kinds.ROUTE_POLICY, live, new, events)
         return new
@@ -431,6 +422,7 @@ class RoutePolicyController:
         session.demand.set_routers(key, pods)
         acks = await self._ask(key, (pod for pod in pods if pod.running))
         down = outages.evaluate(policy, self._heard(key, pods, acks), deployments, session.now())
+        self._told.tell_outages(key, down)
         served, there = str(before.get("configHash") or ""), live_pods(pods)
         await session.refuse(
             kinds.ROUTE_POLICY,

@@ -18,7 +18,7 @@ from genset.api.drills import (
 )
 from genset.api.fault import FieldFault
 from genset.api.routepolicy import ConditionType, RoutePolicy
-from genset.api.routepolicy_status import RoutePolicyStatus
+from genset.api.routepolicy_status import OutageScope, RoutePolicyStatus
 from genset.contracts.drill import DrillOrder, DrillPhase, LiveOrder, ObjectiveConfig
 from genset.cron import cron_fault, is_zone, last_time, next_time
 from genset.times import rfc3339, seconds
@@ -147,8 +147,8 @@ def _why_not(resource: RoutePolicy) -> str:
     ready = next((one for one in status.conditions if one.type == ConditionType.READY), None)
     if ready is None or ready.status != "True" or status.observed_generation != resource.metadata.generation:
         return f"the policy is not Ready ({ready.reason if ready is not None else 'it is new'})"
-    if status.outages:
-        return f"a real outage: {status.outages[0].reason}"
+    if (real := next((one for one in status.outages if one.scope is not OutageScope.LEDGER), None)) is not None:
+        return f"a real outage: {real.reason}"
     if not status.ready_replicas:
         return "no router runs"
     return ""

@@ -61,6 +61,12 @@ class Metrics:
             ["engine", "size_class", "speed_class", "ready"],
             registry=r,
         )
+        self.outages = Gauge(
+            "genset_outages",
+            "Outages that a policy's status tells, by scope: Cloud, House, Node, Provider, Backend, Ledger. None: no row.",
+            ["namespace", "policy", "scope"],
+            registry=r,
+        )
         self.coverage = Gauge(
             "genset_coverage_losses",
             "Single losses by what they do to a route: Survives, Degraded, Lost.",

@@ -41,6 +41,14 @@ def status(resource: ModelDeployment, pods: Iterable[PodView], paces: Mapping[st
     ] or None
 
 
+def lost_nodes(pods: Iterable[PodView], wanted: int | None) -> list[str] | None:
+    """Returns the nodes that do not answer, with pods of ours on them, for as long as fewer replicas are ready than wanted."""
+    found = [pod for pod in pods if pod.labels.get(LABEL_COMPONENT) != COMPONENT_WORKER]
+    if sum(pod.ready for pod in found) >= (wanted or 0):
+        return None
+    return sorted({pod.node for pod in found if pod.lost}) or None
+
+
 def _pace(
     pods: Iterable[PodView], paces: Mapping[str, float], before: Mapping[str, int | None], node: str
 ) -> int | None:

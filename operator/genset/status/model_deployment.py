@@ -135,6 +135,7 @@ def evaluate(
         # A server elsewhere is one replica: what it costs does not go by pods.
         price=price.status(resource, view.state.replicas if view.managed else 1),
         capacity=capacity.status(resource, observed.pods, paces or {}),
+        lost_nodes=capacity.lost_nodes(observed.pods, view.state.wanted) if view.managed else None,
     )
 
 

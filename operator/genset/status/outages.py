@@ -7,15 +7,18 @@ just started and have never seen it up) stays as it was.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
 from genset.addresses import server_of
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy_status import Outage, OutageReason, OutageScope
 from genset.contracts.router_admin import ConfigReport, OutageReport
 from genset.router.providers import PROVIDERS
+from genset.status import node_outages
 from genset.status.conditions import Event, clip
+from genset.status.outage_words import effect, listed
 from genset.status.outline import BackendOutline, Outline
+from genset.status.pod import PodView
 
 _CAUSES = {"auth": OutageReason.BACKEND_AUTH_FAILED, "model_not_found": OutageReason.BACKEND_MODEL_NOT_FOUND}
 _RESTORED = {
@@ -25,6 +28,8 @@ _RESTORED = {
     OutageReason.BACKEND_AUTH_FAILED: "BackendRestored",
     OutageReason.BACKEND_MODEL_NOT_FOUND: "BackendRestored",
     OutageReason.MODEL_RETIRED: "BackendRestored",
+    OutageReason.NODE_DOWN: "NodeRestored",
+    OutageReason.LEDGER_AWAY: "LedgerRestored",
 }
 _PROVIDER_HOSTS = {server_of(found.base_url).host for found in PROVIDERS.values() if found.base_url}
 _OF_A_BACKEND = (OutageScope.PROVIDER, OutageScope.BACKEND)
@@ -36,7 +41,6 @@ _REFUSED = {
     "suspended": "is suspended",
 }
 _RETIRED = "retired"
-_SHOWN, _STAND_INS = 6, 4  # routes, and backends that stand in, that a message names
 _Identity = tuple[OutageScope, str, OutageReason]
 
 
@@ -45,16 +49,21 @@ def evaluate(
     routers: Mapping[str, ConfigReport | None],
     deployments: Mapping[str, ModelDeployment],
     now: str,
+    pods: Collection[PodView] = (),
 ) -> list[Outage]:
-    """Returns what is down: Cloud, House, then accounts, and backends that are of none of these, in the order of the spec.
+    """Returns what is down: Cloud, House, nodes, then accounts, and backends that are of none of these, in the order of the
+    spec; last the ledger.
 
     `routers` by pod name: what each that runs said when it last spoke; None: nothing yet. `deployments`: those that the
-    policy names and that exist. `now` (RFC 3339) is for what has no time of its own.
+    policy names and that exist. `now` (RFC 3339) is for what has no time of its own. `pods` are the routers'.
     """
     heard = {name: ack for name, ack in sorted(routers.items()) if ack is not None}
     known = {_identity(outage): outage for outage in policy.known}
+    gone = node_outages.gone(policy, deployments)
     if not heard:
-        return list(known.values()) if policy.wants_routers else []
+        told_by_routers = [one for one in known.values() if one.scope is not OutageScope.NODE]
+        found = [*told_by_routers, *node_outages.told(policy, deployments, pods, gone, now)]
+        return found if policy.wants_routers else []
     seen: dict[_Identity, list[OutageReport]] = {}
     for ack in heard.values():
         for outage in ack.outages:
@@ -64,12 +73,15 @@ def evaluate(
     seen = _told_once(policy, seen)
     wanted = [*seen, *(identity for identity in known if identity not in seen and _untold(identity, heard.values()))]
     order = {backend.name: number for number, backend in enumerate(policy.backends)}
-    down = {name for identity in wanted for name in _affected(policy, identity)}
-    out = []
+    down = gone.union(name for identity in wanted for name in _affected(policy, identity))
+    out = node_outages.told(policy, deployments, pods, down, now)
+    by_nodes = gone >= set(policy.named(side_is_cloud=False))  # the house is down because they are, which is told
     for identity in sorted(wanted, key=lambda i: (list(OutageScope).index(i[0]), order.get(_first(i), 0))):
         scope, name, reason = identity
         backend = next((b for b in policy.backends if b.name == _first(identity)), None)
-        if (scope in _OF_A_BACKEND and backend is None) or (scope is OutageScope.HOUSE and _rests(deployments)):
+        if (scope in _OF_A_BACKEND and backend is None) or (
+            scope is OutageScope.HOUSE and (by_nodes or _rests(deployments))
+        ):
             continue
         told, before = seen.get(identity), known.get(identity)
         if told is None:
@@ -78,27 +90,30 @@ def evaluate(
             continue
         seen_by = f"seen by {len(told)} of {len(heard)} routers"
         affected = _affected(policy, identity)
-        message = _message(policy, reason, backend, told[0], seen_by, _effect(policy, affected, down))
+        message = _message(policy, reason, backend, told[0], seen_by, effect(policy, affected, down))
         since = before.since if before else min((o.since for o in told if o.since), default=now)
         made = Outage(scope=scope, reason=reason, message=clip(message), since=since)
         if scope is OutageScope.PROVIDER and backend is not None:
             made = made.model_copy(update={"account": backend.account, "backends": affected})
         out.append(made.model_copy(update={"backend": name}) if scope is OutageScope.BACKEND else made)
-    return out
+    return sorted(out, key=lambda outage: list(OutageScope).index(outage.scope))
 
 
 def events(policy: Outline, new: Iterable[Outage]) -> list[Event]:
     """Returns Events of what has begun and what is over since the policy's own status."""
     before = {_identity(outage): outage for outage in policy.known}
     after = {_identity(outage): outage for outage in new}
-    suspended = {name for outage in after.values() for name in outage.backends or ()}
+    suspended = {
+        name for outage in after.values() if outage.scope is OutageScope.PROVIDER for name in outage.backends or ()
+    }
+    of_nodes = any(outage.scope is OutageScope.NODE for outage in after.values())
     begun: list[Event] = [
         ("Warning", outage.reason, outage.message) for key, outage in after.items() if key not in before
     ]
     over: list[Event] = [
         ("Normal", _RESTORED[outage.reason], _restored(policy, outage))
         for key, outage in before.items()
-        if key not in after and outage.backend not in suspended
+        if key not in after and outage.backend not in suspended and not (of_nodes and outage.scope is OutageScope.HOUSE)
     ]
     return begun + over
 
@@ -110,7 +125,7 @@ def passed_over(policy: Outline, down: Iterable[Outage]) -> set[str]:
 
 def _identity(outage: Outage) -> _Identity:
     """Names an outage: an account by its backends."""
-    return outage.scope, outage.backend or ",".join(outage.backends or ()), outage.reason
+    return outage.scope, outage.backend or outage.node or ",".join(outage.backends or ()), outage.reason
 
 
 def _first(identity: _Identity) -> str:
@@ -138,6 +153,8 @@ def _of_router(policy: Outline, outage: OutageReport) -> _Identity | None:
         return OutageScope.CLOUD, "", OutageReason.EGRESS_DOWN
     if outage.scope == OutageScope.HOUSE:
         return OutageScope.HOUSE, "", OutageReason.HOUSE_DOWN
+    if outage.scope == OutageScope.LEDGER:
+        return OutageScope.LEDGER, "", OutageReason.LEDGER_AWAY
     reason = _CAUSES.get(outage.cause)
     if reason is OutageReason.BACKEND_MODEL_NOT_FOUND:
         known = any(one.reason is OutageReason.MODEL_RETIRED and one.backend == outage.backend for one in policy.known)
@@ -163,6 +180,8 @@ def _affected(policy: Outline, identity: _Identity) -> list[str]:
         return [name]
     if scope is OutageScope.PROVIDER:
         return name.split(",")
+    if scope in (OutageScope.NODE, OutageScope.LEDGER):
+        return []  # who is passed over because of a node, routers tell; coverage knows what stands there
     return policy.named(scope is OutageScope.CLOUD)
 
 
@@ -174,15 +193,21 @@ def _message(
         clouds = _affected(policy, (OutageScope.CLOUD, "", reason))
         hosts = f" ({clip(found, 300)})" if (found := _told(told.detail)) else ""
         return (
-            f"No cloud can be reached, {seen_by}{hosts}. Until a probe gets through, {_list('backend', clouds)} "
+            f"No cloud can be reached, {seen_by}{hosts}. Until a probe gets through, {listed('backend', clouds)} "
             f"{'is' if len(clouds) == 1 else 'are'} passed over. {effect} "
             "Look at the way out: DNS, firewall, egress proxy, NetworkPolicies"
         )
     if reason is OutageReason.HOUSE_DOWN:
         house = _affected(policy, (OutageScope.HOUSE, "", reason))
         return (
-            f"No model of the house can answer, {seen_by}: {_list('backend', house)}. {effect} "
-            f"Look at the conditions of {_list('ModelDeployment', policy.deployments)}"
+            f"No model of the house can answer, {seen_by}: {listed('backend', house)}. {effect} "
+            f"Look at the conditions of {listed('ModelDeployment', policy.deployments)}"
+        )
+    if reason is OutageReason.LEDGER_AWAY:
+        return (
+            f"The ledger takes no records, {seen_by}. Requests are answered as ever; routers keep their records on their own "
+            "disks, whose room is bounded, and send them when it is back. Look at the ledger's pod, its volume or database, and "
+            "NetworkPolicies"
         )
     assert backend is not None
     said = f"it {clip(told.detail, 200)}, {seen_by}. {effect}"
@@ -238,43 +263,18 @@ def _key_of(backend: BackendOutline) -> str:
     return f"Renew key {key} of Secret {secret}, or look at the account's balance"
 
 
-def _effect(policy: Outline, affected: Collection[str], down: Collection[str]) -> str:
-    """Says what it means for requests of the routes that use `affected`: which have no backend left that is not `down`, and where
-    the others go."""
-    moved: dict[str, list[str]] = {}
-    stranded = []
-    for name, tiers in policy.tiers.items():
-        if not any(backend in affected for tier in tiers for backend in tier):
-            continue
-        left = ((number, one) for number, tier in enumerate(tiers, 1) for one in tier if one not in down)
-        if (found := next(left, None)) is None:
-            stranded.append(name)
-        else:
-            moved.setdefault(f"{found[1]} (tier {found[0]})", []).append(name)
-    said = [f"Requests of {_some('route', stranded)} have no other backend"] if stranded else []
-    for stand_in, names in list(moved.items())[:_STAND_INS]:
-        said.append(f"{'those' if said else 'Requests'} of {_some('route', names)} go to {stand_in}")
-    return f"{'; '.join(said)}." if said else "No route uses it."
-
-
 def _restored(policy: Outline, outage: Outage) -> str:
     if outage.scope is OutageScope.CLOUD:
         return f"The cloud can be reached again; routes use it as they say. It was down since {outage.since}"
     if outage.scope is OutageScope.HOUSE:
         return f"The house can answer again; routes use it as they say. It was down since {outage.since}"
+    if outage.scope is OutageScope.NODE:
+        missed = "nothing that stood there is missed any more"
+        return f"Node {outage.node} answers again, or {missed}; it was down since {outage.since}"
+    if outage.scope is OutageScope.LEDGER:
+        return f"The ledger takes records again, also those that have waited; it was away since {outage.since}"
     if outage.scope is OutageScope.PROVIDER:
         return f"Account {outage.account} is asked again; it was passed over since {outage.since}"
     if any(backend.name == outage.backend for backend in policy.backends):
         return f"Backend {outage.backend} is asked again; it was passed over since {outage.since}"
     return f"Backend {outage.backend} is no longer part of the policy"
-
-
-def _some(word: str, names: Sequence[str]) -> str:
-    """Enumerates the first few: a remedy is to be read behind them."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return _list(word, names[:_SHOWN]) + more
-
-
-def _list(word: str, names: Sequence[str]) -> str:
-    """Enumerates, e.g. `backends a, b`."""
-    return f"{word}{'s' if len(names) != 1 else ''} {', '.join(names)}"

@@ -125,6 +125,16 @@ class PodView:
         )
 
     @property
+    def lost(self) -> bool:
+        """Returns whether its node does not answer any more.
+
+        The controller of nodes then says of each pod there that it is not ready, without a reason, and nothing of its containers
+        (MarkPodsNotReady); a kubelet says both. So nobody needs the right to read nodes.
+        """
+        ready, containers = self.conditions.get("Ready", {}), self.conditions.get("ContainersReady", {})
+        return ready.get("status") == "False" and not ready.get("reason") and containers.get("status") == "True"
+
+    @property
     def unscheduled(self) -> str:
         """Returns the scheduler's words if it finds no node for the pod; "" if it does, or has not looked."""
         known = self.conditions.get("PodScheduled", {})

@@ -113,7 +113,7 @@ def evaluate(
     if stalled is not None:
         verdicts.append((ConditionType.STALLED, Verdict("True", stalled.reason, stalled.message)))
     outline, name = Outline.of(resource), resource.metadata.name
-    down = outages.evaluate(outline, observed.heard, observed.deployments, now)
+    down = outages.evaluate(outline, observed.heard, observed.deployments, now, observed.pods)
     shares = local_share.shares(resource, observed.heard.values())
     drilled = drills.evaluate(resource, observed.drills, observed.heard, now)
     covered = coverage.told(world, outages.passed_over(outline, down))

@@ -37,11 +37,14 @@ def stamp() -> str:
 class FakeKubelet:
     """Plays Deployment controller, scheduler and kubelet for one Deployment: makes pods and reports them ready."""
 
-    def __init__(self, api: ApiServer, namespace: str, name: str, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self, api: ApiServer, namespace: str, name: str, address: str = "127.0.0.1", node: str = "fake-node"
+    ) -> None:
         self._api = api
         self._namespace = namespace
         self._name = name
         self._address = address
+        self._node = node
 
     async def run(self, count: int, *, ready: bool = True) -> list[Object]:
         """Makes `count` pods from the Deployment's template and reports them."""
@@ -50,6 +53,14 @@ class FakeKubelet:
         pods = [await self.pod(deployment, ready) for _ in range(count)]
         await self.report(count if ready else 0, count)
         return pods
+
+    async def node_lost(self, pod: Object) -> None:
+        """Says of a pod what the controller of nodes says once its node is lost."""
+        ready, containers = (
+            {"type": "Ready", "status": "False"},
+            {"type": "ContainersReady", "status": "True", "lastTransitionTime": stamp()},
+        )
+        await self._status(kinds.POD, pod["metadata"]["name"], {"conditions": [ready, containers]})
 
     async def report(self, available: int, existing: int) -> None:
         """Writes the Deployment's status as its controller does."""
@@ -74,7 +85,7 @@ class FakeKubelet:
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {**template["metadata"], "name": name, "namespace": self._namespace},
-            "spec": {**spec, "nodeName": "fake-node"},
+            "spec": {**spec, "nodeName": self._node},
         }
         spec = (await self._api.create(kinds.POD, body))["spec"]  # with what a webhook has put into it
         state = {"running": {"startedAt": stamp()}}

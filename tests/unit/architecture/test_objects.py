@@ -26,6 +26,7 @@ LARGE = {
     "Cloud": (16, "a block of the resource, one attribute for each of its fields"),
     "Settings": (23, "the operator's own, read once and never set again"),
     "RouterConfig": (19, "the document that a router reads, one attribute for each of its blocks"),
+    "ModelDeploymentStatus": (15, "a resource's status: each is something that users read"),
     "RoutePolicyStatus": (17, "a resource's status: each is something that users read"),
     "RouterSpec": (16, "a block of the resource, one attribute for each of its fields"),
     "Shared": (16, "what all requests of a router have in common, one part each"),

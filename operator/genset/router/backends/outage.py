@@ -30,6 +30,7 @@ class Scope(StrEnum):
     HOUSE = "House"
     PROVIDER = "Provider"
     BACKEND = "Backend"
+    LEDGER = "Ledger"
 
 
 class Flip(NamedTuple):

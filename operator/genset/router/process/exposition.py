@@ -42,7 +42,7 @@ class RouterCollector(Collector):
         yield from self._state()
         yield from consumer_metrics.families(parts.shared.configured.consumers)
         yield from budget_metrics.families(parts.shared.budgets)
-        yield from parts.outages.metrics()
+        yield from parts.outages.metrics(ledger=parts.ledger.outage(0.0) is not None)
         yield from self._spans()
 
     def _requests(self) -> Iterator[Metric]:

@@ -12,6 +12,7 @@ import http.client
 import logging
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -21,16 +22,20 @@ from genset.addresses import server_of
 from genset.contracts import drill, usage, usage_records
 from genset.contracts.ledger import BUDGETS_PATH, ERROR, HAVE, SPOOLS_PATH, WINDOWS
 from genset.contracts.reading import count, items, parsed, text
+from genset.contracts.router_admin import OutageReport
 from genset.contracts.router_config import LedgerConfig
 from genset.router.backends.credentials import Credentials
+from genset.router.backends.outage import Scope
 from genset.router.budgets.budget_book import BudgetBook, Key
 from genset.router.http.spool import SEGMENT_BYTES, Spool
+from genset.times import rfc3339
 from genset.tls import lenient
 
 SEND_SECONDS: Final = 1.0  # between two looks for new lines
 BUDGET_SECONDS: Final = 0.5  # the same, if there are budgets: see docs/budgets.md for what follows from it
 LONGEST_PAUSE_SECONDS: Final = 30.0  # between two trials of a ledger that is away
 LONGEST_BUDGET_PAUSE_SECONDS: Final = 4.0  # the same, if there are budgets
+AWAY_SECONDS: Final = 30.0  # without an answer that is good, after which it is told as an outage
 STEP_SECONDS: Final = 5.0  # for a connection, and for an answer
 PIECE_BYTES: Final = 512 * 1024  # of one request
 PIECES: Final = 64  # of one round, before the configuration is looked at again
@@ -52,7 +57,9 @@ class LedgerSender:
     With each round it asks what was spent of the budgets.
     """
 
-    def __init__(self, folder: Path | None, spools: Callable[[], list[Spool]]) -> None:
+    def __init__(
+        self, folder: Path | None, spools: Callable[[], list[Spool]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._folder = folder
         self._spools = spools
         self._ledger: _Ledger | None = None
@@ -62,6 +69,8 @@ class LedgerSender:
         self._whole: set[str] = set()  # segments that the ledger has, and that are still here
         self._refused: set[str] = set()  # that it does not take, whatever we do
         self._lock = threading.Lock()  # a round that was under way when the process ends, and the last one
+        self._clock = clock
+        self._failed_at: float | None = None  # when it began to fail
         self.failing = ""
         self.sent = 0  # bytes since the start
         self.waiting = 0  # segments of which something is not sent, at the last look
@@ -69,7 +78,8 @@ class LedgerSender:
     def take(self, config: LedgerConfig | None, credentials: Credentials) -> None:
         """Sends to this ledger from now on; None: to none."""
         if config is None:
-            self._ledger, self.failing, self.waiting = None, "", 0
+            self._ledger, self.waiting = None, 0
+            self._fails("")
             return
         token = credentials.optional(config.token_file).strip().decode("ascii", "ignore")
         following = _Ledger(config.url, token, credentials.site_ca)
@@ -139,16 +149,31 @@ class LedgerSender:
         except SendFailed as problem:
             if str(problem) != self.failing:
                 log.warning("Keeps records here, the ledger at %s takes none: %s", ledger.url, problem)
-            self.failing = str(problem)
+            self._fails(str(problem))
             return False
         except Exception as problem:
             log.exception("Failed to send records to the ledger at %s", ledger.url)
-            self.failing = str(problem) or type(problem).__name__
+            self._fails(str(problem) or type(problem).__name__)
             return False
         if self.failing:
             log.info("The ledger at %s takes records again", ledger.url)
-        self.failing = ""
+        self._fails("")
         return True
+
+    def _fails(self, why: str) -> None:
+        """Notes why the ledger takes nothing; "" if it takes what there is."""
+        if not why:
+            self._failed_at = None
+        elif self._failed_at is None:
+            self._failed_at = self._clock()
+        self.failing = why
+
+    def outage(self, wall: float) -> OutageReport | None:
+        """Returns the outage that this is, if it lasts: a new pod of the ledger makes none. `wall`: the time of day."""
+        since = self._failed_at
+        if since is None or (lasts := self._clock() - since) < AWAY_SECONDS:
+            return None
+        return OutageReport(Scope.LEDGER, rfc3339(wall - lasts), self.failing)
 
     def view(self) -> dict[str, Any]:
         """Returns what is shown of it."""

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from genset.contracts.load import LoadReport
-from genset.contracts.router_admin import ConfigReport, DemandReport, ServerReport, ShareReport
+from genset.contracts.router_admin import ConfigReport, DemandReport, OutageReport, ServerReport, ShareReport
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Breaker
 from genset.router.backends.endpoint import Endpoint
@@ -31,13 +31,19 @@ def config_report(parts: Parts) -> ConfigReport:
         site=parts.shared.configured.site.decode(),
         loaded_at=parts.loaded_at,
         error=parts.reception.problem,
-        outages=tuple(parts.outages.told()),
+        outages=(*parts.outages.told(), *_ledger_outage(parts)),
         unknown=frozenset(parts.outages.unknown()),
         budgets=parts.shared.budgets.reports() if parts.shared.budgets is not None else (),
         servers=tuple(_servers(parts)),
         drill=parts.drills.report,
         shares=tuple(ShareReport(route, *share.counted(now)) for route, share in shares.items()),
     )
+
+
+def _ledger_outage(parts: Parts) -> Iterator[OutageReport]:
+    """Yields the ledger's outage. It is no outage of the router's: requests go on, and so do drills."""
+    if (found := parts.ledger.outage(parts.shared.wall())) is not None:
+        yield found
 
 
 def _servers(parts: Parts) -> Iterator[ServerReport]:
@@ -83,7 +89,7 @@ def state_view(parts: Parts) -> dict[str, Any]:
         "inFlight": parts.reception.gate.in_flight,
         "queued": parts.reception.gate.queued,
         "connections": len(parts.shared.connections),
-        "outages": [outage.to_document() for outage in parts.outages.down()],
+        "outages": [outage.to_document() for outage in (*parts.outages.down(), *_ledger_outage(parts))],
         "accessLog": parts.telemetry.journal.view(),
         "ledger": parts.ledger.view(),
         "backends": {backend.name: _backend_view(backend, now) for backend in backends},

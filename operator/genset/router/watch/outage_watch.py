@@ -132,11 +132,12 @@ class OutageWatch:
         """Lists the sides that may be down or up, because this process has never seen them up."""
         return [switch.scope for switch in (self.cloud, self.house) if not switch.known]
 
-    def metrics(self) -> Iterator[Metric]:
+    def metrics(self, *, ledger: bool) -> Iterator[Metric]:
+        """Yields what is down as numbers. `ledger`: it is away, which others see."""
         gauge = GaugeMetricFamily(
             "genset_router_outage",
             "1 while the side is passed over (scope Cloud, House); accounts that are suspended (Provider); backends that refuse "
-            "the key or model (Backend).",
+            "the key or model (Backend); 1 while the ledger takes no records (Ledger).",
             labels=["scope"],
         )
         flips = CounterMetricFamily(
@@ -147,6 +148,7 @@ class OutageWatch:
             flips.add_metric([switch.scope], switch.flips)
         gauge.add_metric([Scope.PROVIDER], len(self.accounts.suspended(self._now())))
         gauge.add_metric([Scope.BACKEND], sum(1 for _ in self._refused()))
+        gauge.add_metric([Scope.LEDGER], int(ledger))
         yield gauge
         yield flips
 
