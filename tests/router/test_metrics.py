@@ -233,7 +233,6 @@ async def test_the_load_is_told_by_route_and_the_pace_by_backend(tmp_path: Path)
         await until(lambda: not router.metrics.load.is_due(router.router.shared.now()), within=5, what="the first look")
         for _ in range(6):
             assert (await router.ask(chat())).complete
-        router.metrics.fold()
         told = (await router.admin("/-/load")).json
         assert told["routes"]["route"] * told["seconds"] == pytest.approx(60, rel=0.2), "six answers of ten tokens"
         assert told["backends"]["house"]["answers"] == 6 and 20 < told["backends"]["house"]["tokensPerSecond"] < 200

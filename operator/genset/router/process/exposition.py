@@ -32,7 +32,6 @@ class RouterCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         parts = self._parts
-        parts.telemetry.metrics.fold()
         yield from genai.families(parts.telemetry.metrics.uses)
         yield from self._requests()
         yield from self._added()

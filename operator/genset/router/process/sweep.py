@@ -42,7 +42,6 @@ def _sweep(parts: Parts) -> None:
 
 def _sweep_slowly(parts: Parts) -> None:
     now = parts.shared.now()
-    parts.telemetry.metrics.fold()
     parts.telemetry.metrics.look(now)
     for client in list(parts.shared.connections):
         client.expire(now)

@@ -6,7 +6,7 @@ Labels are names from the configuration and words of closed vocabularies, never 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any, Final
+from typing import Any
 
 from genset.contracts.router_config import RouterConfig
 from genset.contracts.usage_records import UNKNOWN
@@ -17,8 +17,6 @@ from genset.router.exchange.record import Record
 from genset.router.exchange.spending import Spending
 from genset.router.telemetry.load import Load
 from genset.router.telemetry.local_share import CountedShare
-
-FOLDED_ANSWERS: Final = 256  # at a time: few enough to stay in the processor's cache
 
 
 class Metrics:
@@ -36,13 +34,11 @@ class Metrics:
         #: Counted as `pricing.money` does, by route, backend, currency, and whose word the price is.
         self.cost: defaultdict[tuple[str, str, str, str], int] = defaultdict(int)
         self.unpriced: defaultdict[tuple[str, str], int] = defaultdict(int)  # attempts, by route and backend
-        self.avoided: defaultdict[tuple[str, str], int] = defaultdict(int)  # by route and currency
+        self.avoided: dict[tuple[str, str], int] = {}  # by route and currency
         self.given: dict[str, int] = {}  # tokens of whole answers, by route
         self.load = Load()
         self.shares: dict[str, CountedShare] = {}  # by route; of those whose local share somebody wants to know
         self.uses: dict[UseKey, Use] = {}
-        self.requests: list[float] = []  # to be folded into `added_request`
-        self.held: list[float] = []  # to be folded into `added_answer`
         self.added_request = Histogram(ADDED_SECONDS)
         self.added_answer = Histogram(ADDED_SECONDS)
         self.loop_lag = Histogram(ADDED_SECONDS)
@@ -60,17 +56,6 @@ class Metrics:
     @property
     def backends(self) -> dict[str, BackendNumbers]:
         return self._backends
-
-    def fold(self) -> None:
-        """Sorts into histograms what the hot path has only put down. Called once a second, and before anybody reads."""
-        for use in self.uses.values():
-            use.fold()
-        self._fold_added()
-
-    def _fold_added(self) -> None:
-        for histogram, values in ((self.added_request, self.requests), (self.added_answer, self.held)):
-            histogram.add(values)
-            values.clear()
 
     def use(self, operation: str, model: str, asked: BackendLabels) -> Use:
         """Returns the numbers of these labels; they outlive the backend's configuration."""
@@ -125,13 +110,15 @@ class Metrics:
 
     def spent(self, route: str, spending: Spending) -> None:
         """Books what a request has cost, attempt by attempt, and what it has avoided."""
-        for one in spending.attempts if spending.outside else ():
-            if one.cost is not None and one.currency:
-                self.cost[(route, one.candidate.backend.name, one.currency, one.source)] += one.cost
-            elif one.source == UNKNOWN:
-                self.unpriced[(route, one.candidate.backend.name)] += one.cost is None
+        if spending.outside:
+            for one in spending.attempts:
+                if one.cost is not None and one.currency:
+                    self.cost[(route, one.candidate.backend.name, one.currency, one.source)] += one.cost
+                elif one.source == UNKNOWN:
+                    self.unpriced[(route, one.candidate.backend.name)] += one.cost is None
         if spending.avoided is not None:
-            self.avoided[(route, spending.avoided_currency)] += spending.avoided
+            key: Any = (route, spending.avoided_currency)
+            self.avoided[key] = self.avoided.get(key, 0) + spending.avoided
 
     def finished(self, record: Record, now: float) -> None:
         """Books a request that has ended: with its error word, or as a whole answer if that is empty."""
@@ -169,14 +156,10 @@ class Metrics:
                 if candidate.tier > 0 and machine is not None:
                     self.failovers[(record.route, backend.name, machine.reason)] += 1
             if record.sent_at:
-                self.requests.append(record.sent_at - received)
-                if len(self.requests) >= FOLDED_ANSWERS:
-                    self._fold_added()
+                self.added_request.observe(record.sent_at - received)
                 if record.held:
-                    self.held.append(record.held)
+                    self.added_answer.observe(record.held)
         if word:
-            use.failed.append((word, now - received))
+            use.failed(word, now - received)
         else:
-            use.whole.append((now - received, first, prompt, completion))
-            if len(use.whole) >= FOLDED_ANSWERS:
-                use.fold()
+            use.answered(now - received, first, prompt, completion)
