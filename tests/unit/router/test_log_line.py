@@ -45,6 +45,7 @@ def test_whatever_is_in_it_stays_in_its_field(model: str, client: str, told: str
     line = parsed(line_of(one, client, 12.5, 1700000000.25))
     assert (line["model"], line["client"]) == (model, client)
     assert told in line["detail"]
+    assert line["attempts"] == ["house:server_error:1000ms"]
     assert (line["time"], line["seconds"], line["status"], line["error"]) == (1700000000.25, 2.5, 502, "provider_error")
     short = parsed(
         short_line(Unrouted("10.0.0.8", {}, b"id-2", told, 400, error("caller_bad_request", told)), client, 5.0)
@@ -79,5 +80,29 @@ def test_what_is_kept_has_a_bound() -> None:
     for number in range(3 * log_line.MOST_PARTS):
         line_of(record(f"model-{number}"), "", 1.0, 1.0)
         line_of(record(f"client's own {number}", named=False), "", 1.0, 1.0)
-    assert len(log_line._asked) <= log_line.MOST_PARTS
-    assert not any("own" in str(key) for key in log_line._asked)
+    assert len(log_line._stories) <= log_line.MOST_PARTS
+    assert not any("own" in str(key) for key in log_line._stories)
+
+
+def test_a_line_with_kept_parts_is_that_of_its_own_request() -> None:
+    """Requests differ in all that parts of lines are kept by; each is told twice, the second time from what was kept."""
+    shown = []
+    for _ in range(2):
+        for backend, word, stream, sensitive in (
+            ("house", "", True, ()),
+            ("house", "provider_error", True, ()),
+            ("other", "", True, ()),
+            ("house", "", False, ()),
+            ("house", "", True, ("iban",)),
+        ):
+            routed = committed(machine(house(backend), cloud()))
+            routed.succeeded(13.0)
+            one = record(routed=routed)
+            one.stream, one.sensitive = stream, sensitive
+            one.ended(200, word)
+            line = parsed(line_of(one, "10.0.0.9", 13.0, 1700000000.0))
+            shown.append((line["backend"], line["error"], line["stream"], line["sensitive"], line["attempts"]))
+            assert shown[-1][:4] == (backend, word, stream, list(sensitive)) and shown[-1][4][0].startswith(
+                f"{backend}:ok:"
+            )
+    assert shown[:5] == shown[5:]

@@ -70,10 +70,12 @@ class AccessLog:
         self._bounds = bounds
         self._descriptor = descriptor
         self._lines: list[bytes] = []  # that are not gathered yet
-        self._gathered = bytearray()
+        self._gathered: list[
+            bytes
+        ] = []  # lines, GATHERED_LINES in a piece; one buffer that grows is copied again and again
         self._waiting = 0  # lines that were gathered and not yet handed to the thread
         self._changed = threading.Condition()
-        self._batches: deque[tuple[bytearray, int]] = deque()  # with the number of lines in each
+        self._batches: deque[tuple[bytes, int]] = deque()  # with the number of lines in each
         self._bytes = 0  # bytes of the batches
         self._problem = ""  # why the last write failed
         self._slow = 0  # flushes for which the reader still counts as too slow
@@ -97,7 +99,8 @@ class AccessLog:
         lost = 0
         self._slow = max(0, self._slow - 1)
         if self._waiting:
-            batch, self._gathered = self._gathered, bytearray()
+            batch = b"".join(self._gathered)
+            self._gathered.clear()
             lines, self._waiting = self._waiting, 0
             with self._changed:
                 self._batches.append((batch, lines))
@@ -141,9 +144,10 @@ class AccessLog:
         self._writing.join(CLOSE_SECONDS)
 
     def _gather(self) -> None:
-        self._waiting += len(self._lines)
-        self._gathered += b"".join(self._lines)
-        self._lines.clear()
+        if self._lines:
+            self._waiting += len(self._lines)
+            self._gathered.append(b"".join(self._lines))
+            self._lines.clear()
 
     # In the thread
 

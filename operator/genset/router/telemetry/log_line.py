@@ -5,7 +5,6 @@ orjson writes each text; what the lines of a client, of a route and of a backend
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from genset.router.decimals import six_decimals
@@ -13,7 +12,7 @@ from genset.router.dialects.tolerant import dumps
 from genset.router.exchange.record import Record
 from genset.router.machine.attempt import Attempt
 from genset.router.machine.final_error import detail_of
-from genset.router.machine.trail import Step
+from genset.router.machine.machine import RequestMachine
 from genset.router.shared import Unrouted
 
 #: The fields of a line, with the text of docs/observability.md. Times are seconds, to the microsecond.
@@ -55,9 +54,7 @@ MODEL_CHARACTERS: Final = 128  # of the name that a client gave
 #: Parts of lines that are kept. Their keys are names from the configuration, and addresses that DNS told.
 MOST_PARTS: Final = 1024
 
-_NOBODY: Final = b'"backend":"","tier":null,"endpoint":"","reason":"","attempts":[]'
-_asked: Final[dict[Any, bytes]] = {}
-_answered: Final[dict[Any, bytes]] = {}
+_stories: Final[dict[Any, bytes]] = {}
 _clients: Final[dict[Any, bytes]] = {}
 
 
@@ -66,10 +63,9 @@ def line_of(record: Record, client: str, now: float, wall: float) -> bytes:
     received, first = record.received, record.first_token
     given, made = record.tokens
     machine, consumer = record.routed, record.consumer
-    answered, detail, continuations = _NOBODY, b'""', 0
+    detail, continuations = b'""', 0
     if machine is not None:
         failure = machine.last_failure
-        answered = _answered_by(machine.candidates.attempt, machine.reason, machine.trail)
         continuations = machine.continuations
         if failure is not None:
             detail = dumps(detail_of(failure))
@@ -80,7 +76,7 @@ def line_of(record: Record, client: str, now: float, wall: float) -> bytes:
     return (
         b'{"time":%b,"status":%d,"continuations":%d,"seconds":%b,"queueSeconds":%b,"waitedSeconds":%b,'
         b'"firstTokenSeconds":%b,"timePerOutputTokenSeconds":%b,"inputTokens":%d,"outputTokens":%d,"cost":"%b","id":"%b",'
-        b'"client":%b,"traceId":"%b",%b,"sensitive":%b,"error":"%b",%b,"detail":%b}\n'
+        b'"client":%b,"traceId":"%b",%b,"detail":%b}\n'
         % (
             six_decimals(wall),
             record.status,
@@ -96,10 +92,7 @@ def line_of(record: Record, client: str, now: float, wall: float) -> bytes:
             record.identity,
             _known_client(client) if consumer is None else _known_client(client, consumer.name, consumer.team),
             record.trace,
-            _asked_for(record),
-            dumps(record.sensitive) if record.sensitive else b"[]",
-            record.word.encode(),
-            answered,
+            _story_of(record),
             detail,
         )
     )
@@ -121,7 +114,7 @@ def short_line(request: Unrouted, client: str, wall: float) -> bytes:
             _known_client(client, request.consumer, request.team),
             dumps(request.asked),
             word.encode(),
-            _NOBODY,
+            _nobody(""),
             detail,
         )
     )
@@ -137,15 +130,45 @@ def _known_client(address: str, consumer: str = "", team: str = "") -> bytes:
     return known
 
 
-def _asked_for(record: Record) -> bytes:
-    """What the request was for. Names that only a client gave are not kept."""
-    if not record.named or record.drill:
-        return _asked_text(record)
-    key: Any = (record.asked, record.route, record.named, record.stream)
-    known = _asked.get(key)
+def _story_of(record: Record) -> bytes:
+    """What the request was for, and what came of it. If it met one backend, as most do, all but the time is that of others."""
+    machine = record.routed
+    attempt = machine.candidates.attempt if machine is not None else None
+    if machine is None or attempt is None:
+        return _unasked(record, machine)
+    trail, candidate = machine.trail, attempt.candidate
+    step = trail[0] if len(trail) == 1 else None
+    # Names that only a client gave are not kept, nor those of drills.
+    if step is None or step.milliseconds is None or not record.named or record.drill:
+        return _told(record, _somebody(attempt, machine.reason)) + dumps([one.told() for one in trail])
+    key: Any = (
+        record.asked, record.route, record.named, record.stream, record.sensitive, record.word,
+        candidate.backend.name, candidate.tier, attempt.endpoint.name, machine.reason, step.backend, step.word,
+    )  # fmt: skip
+    known = _stories.get(key)
     if known is None:
-        known = _kept(_asked, key, _asked_text(record))
-    return known
+        begun = dumps(f"{step.backend}:{step.word}:")[:-1]
+        known = _kept(_stories, key, b"%b[%b" % (_told(record, _somebody(attempt, machine.reason)), begun))
+    return b'%b%dms"]' % (known, step.milliseconds)
+
+
+def _unasked(record: Record, machine: RequestMachine | None) -> bytes:
+    """What a request was for that no backend was asked for."""
+    reason = machine.reason if machine is not None else ""
+    if not record.named or record.drill:
+        return _told(record, _nobody(reason))
+    key: Any = (record.asked, record.route, record.named, record.stream, record.sensitive, record.word, reason)
+    known = _stories.get(key)
+    return _kept(_stories, key, _told(record, _nobody(reason))) if known is None else known
+
+
+def _told(record: Record, answered: bytes) -> bytes:
+    return b'%b,"sensitive":%b,"error":"%b",%b' % (
+        _asked_text(record),
+        dumps(record.sensitive),
+        record.word.encode(),
+        answered,
+    )
 
 
 def _asked_text(record: Record) -> bytes:
@@ -159,29 +182,19 @@ def _asked_text(record: Record) -> bytes:
     )
 
 
-def _answered_by(attempt: Attempt | None, reason: str, trail: Sequence[Step]) -> bytes:
-    """Who was asked last, why nobody before, and what came of each attempt."""
-    if attempt is None:
-        told = dumps([step.told() for step in trail])
-        return b'"backend":"","tier":null,"endpoint":"","reason":%b,"attempts":%b' % (dumps(reason), told)
+def _nobody(reason: str) -> bytes:
+    return b'"backend":"","tier":null,"endpoint":"","reason":%b,"attempts":[]' % dumps(reason)
+
+
+def _somebody(attempt: Attempt, reason: str) -> bytes:
+    """Who was asked last, and why nobody before. The trail follows."""
     candidate = attempt.candidate
-    name = candidate.backend.name
-    took = trail[0].milliseconds if len(trail) == 1 else None
-    word = trail[0].word if took is not None else ""
-    key: Any = (name, candidate.tier, attempt.endpoint.name, reason, word)
-    known = _answered.get(key)
-    if known is None:
-        text = b'"backend":%b,"tier":%d,"endpoint":%b,"reason":%b,"attempts":[%b' % (
-            dumps(name),
-            candidate.tier,
-            dumps(attempt.endpoint.name),
-            dumps(reason),
-            dumps(f"{name}:{word}:")[:-1] if word else b"",
-        )
-        known = _kept(_answered, key, text)
-    if took is not None:  # one attempt, as most have
-        return b'%b%dms"]' % (known, took)
-    return known + dumps([step.told() for step in trail])[1:]
+    return b'"backend":%b,"tier":%d,"endpoint":%b,"reason":%b,"attempts":' % (
+        dumps(candidate.backend.name),
+        candidate.tier,
+        dumps(attempt.endpoint.name),
+        dumps(reason),
+    )
 
 
 def _kept(parts: dict[Any, bytes], key: Any, text: bytes) -> bytes:
