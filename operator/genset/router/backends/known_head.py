@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from typing import Final, final
 
-from genset.router.framing import SIZES
-
 _MOST_HEAD_BYTES: Final = 2048  # longest head that is kept
 _MOST_DIGITS: Final = 9
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*(?=\r\n)", re.IGNORECASE)
@@ -19,6 +17,7 @@ _STATUS: Final = b"HTTP/1.1 200 "
 #: These change how the message or the connection is read.
 _NOT_KEPT: Final = (b"expect", b"trailer", b"upgrade", b"content-encoding")
 _MOST_DIGITS_OF_SIZE: Final = 3
+_DIGITS: Final = [b"0123456789abcdef".find(byte) for byte in range(256)]  # -1: none
 _RETURN: Final = ord("\r")
 _NEWLINE: Final = ord("\n")
 
@@ -107,20 +106,23 @@ def learn(data: bytes, headers: dict[bytes, bytes]) -> KnownHead | None:
 def _of_chunks(data: bytes) -> bytes | None:
     """The body of whole chunks, with the last one and no trailers behind them; None of anything else.
 
-    Compiled code reads a byte in a tenth of the time of a search, and finds a whole line in a table in that of three digits.
+    Compiled code reads a byte in a tenth of the time of a search; a line that is looked up must be made first, and hashed.
     """
     position, length = 0, len(data)
     chunks: list[bytes] = []
     while True:
-        line = position + 1  # where the line with the size ends, from its second byte on
-        while line < length and data[line] != _RETURN and line < position + _MOST_DIGITS_OF_SIZE:
+        size, line = 0, position  # where the line with the size ends
+        while line < length and (digit := _DIGITS[data[line]]) >= 0:
+            size = 16 * size + digit
             line += 1
-        begin = line + 2
-        size = SIZES.get(data[position:begin], -1)
-        position = begin + size
-        if size < 0 or position + 2 > length or data[position] != _RETURN or data[position + 1] != _NEWLINE:
+            if line - position > _MOST_DIGITS_OF_SIZE:
+                return None
+        begin, end = line + 2, line + 2 + size
+        if line == position or end + 2 > length or data[line] != _RETURN or data[line + 1] != _NEWLINE:
             return None
-        position += 2
+        if data[end] != _RETURN or data[end + 1] != _NEWLINE:
+            return None
+        position = end + 2
         if not size:
             return b"".join(chunks) if position == length else None
-        chunks.append(data[begin : begin + size])
+        chunks.append(data[begin:end])
