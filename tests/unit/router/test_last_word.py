@@ -150,7 +150,8 @@ def test_a_whole_number_of_seconds_is_not_rounded_up() -> None:
 def test_every_different_story_is_told_once() -> None:
     one = machine(house(), cloud())
     one.begin(0.0)
-    one.stories.extend(["house answered 500", "house answered 500", "cloud answered 401"])
+    for story in ("house answered 500", "house answered 500", "cloud answered 401"):
+        one.history.tells(story)
     one.trail.extend(steps("house:server_error:1ms", "house:server_error:1ms"))
     decision = one.failed(0.0, Failure(Outcome.REJECTED, "answered 400", 400))
     assert decision.answer.message.startswith("no backend could answer: house answered 500; cloud answered 401 (")  # type: ignore[union-attr]

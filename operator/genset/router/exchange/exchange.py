@@ -197,7 +197,7 @@ class Exchange(ReplyHandler):
                 endpoint=endpoint.name if endpoint is not None else "",
                 request_id=self.record.identity.decode(),
             )
-        machine.stories.append(story_of(self.backend.name, failure))
+        machine.history.tells(story_of(self.backend.name, failure))
         return failure
 
     # Answers to the client

@@ -63,7 +63,7 @@ class Candidates:
     def __init__(self, facts: Facts, history: History) -> None:
         self._facts = facts
         self._history = history
-        self._left = list(facts.candidates)
+        self._left = facts.candidates  # replaced, never changed: most requests need no list of their own
         self._spent: list[_Spent] = []
         self._tries_again = True  # one of the spent may be asked once more
         self.waiter: Waiter | None = None  # None for most requests, which do not wait
@@ -165,7 +165,7 @@ class Candidates:
                 return self._try(now, candidate, sibling)
             if candidate.backend.pool.rests:
                 return self.select(now)
-            self._left.remove(candidate)
+            self._left = [left for left in self._left if left is not candidate]
             if blame and not stalled:  # one that is slow would be slow again
                 # to be asked once more if nobody else is left
                 self._spent.append(_Spent(candidate, [], failure.outcome))
@@ -237,7 +237,7 @@ class Candidates:
         history.reason = history.reason or SPENT
         story = passed_over(backend.name, purse.barred[backend.name])
         if story not in history.stories:
-            history.stories.append(story)
+            history.tells(story)
 
     def _key(self, backend: Backend) -> int | None:
         prompt = self._facts.prompt
@@ -352,7 +352,7 @@ class Candidates:
         return self._waits().queue(now, backends, ahead=self._history.continuing)
 
     def _drop(self, candidate: Candidate, next_: Next) -> None:
-        self._left.remove(candidate)
+        self._left = [left for left in self._left if left is not candidate]
         held = candidate.backend.context_tokens
         if next_ is Next.LARGER:
             # A backend of unknown size may be larger than the one that refused, whatever that one holds.

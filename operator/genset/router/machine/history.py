@@ -12,6 +12,7 @@ from genset.router.machine.failover_settings import FailoverSettings
 from genset.router.machine.trail import Step
 
 MOST_CONTINUATIONS: Final = 2  # of one answer
+_NO_STORIES: Final[list[str]] = []  # of most requests, which meet no failure
 
 
 @final
@@ -19,7 +20,7 @@ class History:
     """A history holds all attempts of one request, up to the running one.
 
     `reason` is why the first tier did not answer, for answer headers. `stories` tell in words how attempts ended; the
-    exchange writes them, and masks them. `broken_by` is the error that a break of the stream means for a client that
+    exchange tells them, and masks them. `broken_by` is the error that a break of the stream means for a client that
     has a part of it.
     """
 
@@ -45,7 +46,7 @@ class History:
         self.attempts = 0
         self.continuations = 0
         self.trail: list[Step] = []
-        self.stories: list[str] = []
+        self.stories = _NO_STORIES
         self.asked: list[Backend] = []
         self.last_failure: Failure | None = None
         self.limited: float | None = None  # least Retry-After received, seconds
@@ -76,6 +77,10 @@ class History:
         """Adds the step of an attempt that has ended."""
         milliseconds = int((now - attempt.began) * 1000)
         self.trail.append(Step(attempt.candidate.backend.name, word, milliseconds, now))
+
+    def tells(self, story: str) -> None:
+        """Adds a story."""
+        self.stories = [*self.stories, story]
 
     def failed(self, failure: Failure) -> None:
         """Notes that an attempt has ended with this failure before the client got anything of it."""
