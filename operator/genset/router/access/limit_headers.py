@@ -28,25 +28,33 @@ def limit_lines(consumer: Consumer, now: float, wall: Callable[[], float], *, an
 
     `anthropic`: by the names of Anthropic's API, otherwise by OpenAI's.
     """
-    found = b""
-    for what, quota in ((b"requests", consumer.requests), (b"tokens", consumer.tokens)):
-        if quota is not None:
-            found += _anthropic(what, quota, now, wall()) if anthropic else _lines(what, quota, now)
-    return found
-
-
-def _lines(what: bytes, quota: Quota, now: float) -> bytes:
-    return b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %b\r\n" % (
-        what, quota.told, what, quota.room(now), what, _reset(quota, now),
-    )  # fmt: skip
+    requests, tokens = consumer.requests, consumer.tokens
+    if anthropic:
+        said = _anthropic(b"requests", requests, now, wall) if requests is not None else b""
+        return said + _anthropic(b"tokens", tokens, now, wall) if tokens is not None else said
+    # Each written out: what is known of a line beforehand is not put together anew for each answer.
+    lines = b""
+    if requests is not None:
+        lines = (
+            b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %b\r\n"
+            % (requests.told, requests.room(now), _reset(requests, now))
+        )
+    if tokens is None:
+        return lines
+    return b"%bx-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %b\r\n" % (
+        lines,
+        tokens.told,
+        tokens.room(now),
+        _reset(tokens, now),
+    )
 
 
 def _reset(quota: Quota, now: float) -> bytes:
     return _DURATIONS[min(int(quota.minute.seconds_until_empty(now) + 0.999), WINDOW_SECONDS + 1)]
 
 
-def _anthropic(what: bytes, quota: Quota, now: float, wall: float) -> bytes:
-    reset = rfc3339(wall + quota.minute.seconds_until_empty(now)).encode()
+def _anthropic(what: bytes, quota: Quota, now: float, wall: Callable[[], float]) -> bytes:
+    reset = rfc3339(wall() + quota.minute.seconds_until_empty(now)).encode()
     return (
         b"anthropic-ratelimit-%b-limit: %d\r\nanthropic-ratelimit-%b-remaining: %d\r\nanthropic-ratelimit-%b-reset: %b\r\n"
         % (what, quota.told, what, quota.room(now), what, reset)

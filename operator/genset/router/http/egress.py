@@ -32,7 +32,7 @@ class EgressBook:
         self._wall = wall
         self._now = now
         self._number = 0
-        self._parts: dict[Any, bytes] = {}
+        self._parts: dict[Any, tuple[bytes, int]] = {}  # with their checksums
 
     def require(self, required: bool) -> None:
         """Takes what a configuration says."""
@@ -52,22 +52,21 @@ class EgressBook:
         """
         self._number += 1
         key: Any = (consumer, route, place[0], place[1], place[2])
-        part = self._parts.get(key)
-        if part is None:
+        found = self._parts.get(key)
+        if found is None:
             told = {"consumer": consumer, "route": route, "backend": place[0], "zone": place[1], "host": place[2]}
-            part = dumps(told)[1:-1]
+            text = b'{"kind":"begun",%b' % dumps(told)[1:-1]
             if len(self._parts) >= MOST_PARTS:
                 self._parts.clear()
-            self._parts[key] = part
-        out = b"" if bytes_out is None else b',"bytesOut":%d' % bytes_out
-        body = b'{"kind":"begun","n":%d,"time":%b,"request":"%b",%b%b}' % (
+            found = self._parts[key] = (text, crc32(text))
+        common, check = found
+        rest = b',"n":%d,"time":%b,"request":"%b"%b}' % (
             self._number,
             self.time(),
             request,
-            part,
-            out,
+            b"" if bytes_out is None else b',"bytesOut":%d' % bytes_out,
         )
-        if not self.spool.add(spool_line(body), self._now()):
+        if not self.spool.add(spool_line_behind(common, check, rest), self._now()):
             if self.required:
                 return None
             self.unkept += 1

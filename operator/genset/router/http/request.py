@@ -8,6 +8,7 @@ from typing import Final
 
 from genset.router.access.consumer import Consumer
 from genset.router.backends.lines import Rank
+from genset.router.decimals import three_decimals
 
 #: What objects take beside the bytes in them, measured: a request, a line of its head.
 REQUEST_BYTES: Final = 640
@@ -111,7 +112,7 @@ def patience(headers: Mapping[bytes, bytes], total: float) -> float:
 
 def deadline_line(left: float) -> bytes:
     """Returns the header line that tells another site's router how many seconds are left."""
-    return b"%b: %.3f\r\n" % (DEADLINE_HEADER, max(left, 0.0))
+    return b"%b: %b\r\n" % (DEADLINE_HEADER, three_decimals(max(left, 0.0)))
 
 
 def _seconds(header: bytes) -> float | None:
