@@ -152,7 +152,7 @@ site: venv ## Builds the documentation's site from docs/ into the user's cache, 
 	@$(PY) tools/site.py "$(CACHE)/site"
 
 golden: venv ## Rewrites golden files from what the code makes now; read the diff
-	@GENSET_UPDATE_GOLDEN=1 $(BIN) pytest tests/golden -q --ignore=$(APISERVER_GOLDEN)
+	@GENSET_UPDATE_GOLDEN=1 $(BIN) pytest tests/golden tests/unit/docs/test_tutorials.py -q --ignore=$(APISERVER_GOLDEN)
 
 lock: venv ## Re-resolves the lock files within pyproject's pins, with hashes
 	@python3 tools/lock.py $(VENV)

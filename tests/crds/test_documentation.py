@@ -48,6 +48,7 @@ NESTED = {"rollout", "create", "config", "auth", "top", "set", "create secret"}
 DEFAULT_KIND = {"logs", "exec", "port-forward"}  # a word without a slash is a pod's name there
 OURS_AT = ("deploy/", "deployment/")
 DEPLOYMENTS = {"genset-operator", "genset-ledger", "genset-console"}  # of a release that is called genset
+LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|")
 PLACEHOLDER = re.compile(r"[A-Z][A-Z-]*|.*[…].*|SUBSTITUTED.*")
 
 
@@ -91,6 +92,9 @@ def wrong(command: Command, kinds: set[str]) -> Iterator[str]:
         if name in ("-f", "--filename"):
             files.append(value)
     yield from (f"there is no file {path}" for path in files if _is_ours(path) and not (ROOT / path).exists())
+    if verb == "label":
+        pairs = (word.partition("=") for word in plain[1:] if "=" in word)
+        yield from (f"{value} is no label's value" for _, _, value in pairs if not LABEL_VALUE.fullmatch(value))
     if verb in ON_KINDS and plain:
         named = (
             plain[0] if "/" in plain[0] else "/".join(plain[:2]) if plain[0] in ("deploy", "deployment") else plain[0]
@@ -160,6 +164,7 @@ def test_command(command: Command, kinds: set[str]) -> None:
         ("kubectl get pods,rpp", "no kind rpp"),
         ("kubectl get pods --namespaces x", "no option --namespaces"),
         ("kubectl -n x rollout stauts deploy/y", "no verb rollout stauts"),
+        ("kubectl label namespace x genset.dev/data-zones=house,eu", "house,eu is no label's value"),
         ("kubectl apply -f manifests/instal.yaml", "no file manifests/instal.yaml"),
         ("kubectl logs deploy/genset", "the chart makes no deploy/genset"),
         ("kubectl get deployment -n x genset", "the chart makes no deployment/genset"),
