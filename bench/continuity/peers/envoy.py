@@ -94,6 +94,8 @@ def _cluster(cell: Cell, ca_pem: str) -> dict[str, Any]:
         "name": cell.name,
         "type": "STRICT_DNS",
         "connect_timeout": "5s",
+        # Envoy Gateway's own default; Envoy's, 3, would give up the fourth request that is asked again at once.
+        "circuit_breakers": {"thresholds": [{"max_retries": 1024}]},
         "outlier_detection": {
             "consecutive_5xx": 1,
             "consecutive_gateway_failure": 0,
