@@ -19,6 +19,7 @@ from genset.sizing.nodes import GIB, Accelerators, Node
 LEAST_TOKENS = 5.0  # a second, as people read
 MOST_CORES = 16  # more cores read no faster than the memory does
 CORES_WITH_ACCELERATOR = 2
+ROUTERS_CORES, ROUTERS_MEMORY = 1.0, GIB // 2  # are left for the preset's routers, whatever share the model may have
 _KEEPS_AWAY = ("NoSchedule", "NoExecute")
 
 
@@ -89,8 +90,8 @@ def _on_accelerators(entry: CatalogueEntry, preset: Preset, spots: Sequence[Spot
     needed, memory, read = whole(entry.memory.accelerator), whole(entry.memory.host), whole(entry.read_per_token)
     for spot in spots:
         for one in spot.node.accelerators:
-            cores = min(_share(preset, int(spot.node.cpu)), CORES_WITH_ACCELERATOR)
-            room = _share(preset, spot.node.memory)
+            cores = min(_cores(preset, spot), CORES_WITH_ACCELERATOR)
+            room = _memory(preset, spot)
             if not (spot.opens_to(one) and one.count and one.memory >= needed and room >= memory and cores):
                 continue
             rate = speed.device_bandwidth(one.vendor, one.product)
@@ -100,14 +101,18 @@ def _on_accelerators(entry: CatalogueEntry, preset: Preset, spots: Sequence[Spot
 def _on_cores(entry: CatalogueEntry, preset: Preset, spots: Sequence[Spot]) -> Iterator[Choice]:
     needed, read = whole(entry.memory.cores), whole(entry.read_per_token)
     for spot in spots:
-        cores = min(_share(preset, int(spot.node.cpu)), MOST_CORES)
-        if spot.is_open and cores and _share(preset, spot.node.memory) >= needed:
+        cores = min(_cores(preset, spot), MOST_CORES)
+        if spot.is_open and cores and _memory(preset, spot) >= needed:
             rate = speed.host_bandwidth(cores)
             yield Choice(entry, spot, cores, needed, speed.tokens_per_second(0, 1, read, rate))
 
 
-def _share(preset: Preset, amount: int) -> int:
-    return amount * preset.share // 100
+def _cores(preset: Preset, spot: Spot) -> int:
+    return int(min(spot.node.cpu * preset.share / 100, spot.node.cpu - ROUTERS_CORES))
+
+
+def _memory(preset: Preset, spot: Spot) -> int:
+    return min(spot.node.memory * preset.share // 100, spot.node.memory - ROUTERS_MEMORY)
 
 
 def lacking(preset: Preset, spots: Sequence[Spot], licences: Collection[str]) -> str:
@@ -124,7 +129,7 @@ def lacking(preset: Preset, spots: Sequence[Spot], licences: Collection[str]) ->
         return f"{words}; no node is ready, runs Linux, and has no taints"
     node = max(near, key=lambda one: (min(one.memory, needed), one.cpu))
     have = f"{words}. The nearest, {node.name}, has {_gib(node.memory)} and {_count(int(node.cpu))} left"
-    if node.memory >= needed and int(node.cpu) >= cores:
+    if node.memory - ROUTERS_MEMORY >= needed and node.cpu - ROUTERS_CORES >= cores:
         least_share = max(-(-needed * 100 // node.memory), -(-cores * 100 // int(node.cpu)))
         return f"{have}: continuity.share {least_share} would do"
     return f"{have}: a node with {_gib(needed * 100 // preset.share)} and {_count(-(-cores * 100 // preset.share))} left would do"

@@ -77,6 +77,13 @@ def test_the_smallest_accelerator_that_will_do_is_taken() -> None:
     assert found and found.accelerators == T4
 
 
+def test_routers_keep_their_room_whatever_the_share() -> None:
+    """Two routers ask for half a core and 256 MiB each: a node whose model had all would have no policy that answers."""
+    found = choose(preset(share=100), [spot(4, 8)], ())
+    assert found and (found.entry.name, found.cores) == ("phi-4-mini", 3)
+    assert choose(preset(share=100), [spot(8, 2)], ()) is None, "1.75 GiB for the model, and no half for routers"
+
+
 def test_licences_that_are_not_allowed_are_passed_over() -> None:
     found = choose(preset(), [spot(8, 32)], ("mit",))
     assert found and found.entry.name == "phi-4-mini"
