@@ -21,7 +21,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 $(VENV)/.ready: tools/venv.py pyproject.toml requirements.lock
 	@python3 tools/venv.py $(VENV)
 
-.PHONY: help venv demo demo-down test lane-scenarios lane-code lane-cluster fmt lint arch one unit unit-rest compiled charts integration e2e e2e-kills e2e-day e2e-mesh ledger-day e2e-groups e2e-argocd e2e-vllm clients identity soak crds manifests docs site golden lock bench continuity-bench image clean
+.PHONY: help venv demo demo-down test lane-scenarios lane-code lane-cluster fmt lint arch one unit unit-rest compiled charts console console-picture integration e2e e2e-kills e2e-day e2e-mesh ledger-day e2e-groups e2e-argocd e2e-vllm clients identity soak crds manifests docs site golden lock bench continuity-bench image clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,9 +44,10 @@ lane-scenarios:
 	@$(MAKE) --no-print-directory e2e
 
 lane-code:
-	@echo "Lane of the code: unit tests, then the compiled router (about 30 minutes)"
+	@echo "Lane of the code: unit tests, the compiled router, the console (about 30 minutes)"
 	@nice -n 10 $(MAKE) --no-print-directory unit-rest
 	@nice -n 10 $(MAKE) --no-print-directory compiled
+	@nice -n 10 $(MAKE) --no-print-directory console
 
 lane-cluster:
 	@echo "Lane of the cluster: charts and CRDs, then the operator on a real API server (about 30 minutes)"
@@ -91,6 +92,14 @@ charts: venv ## Chart, manifests, CRDs and CEL rules
 	@$(PY) -m testbed.cluster tools
 	@$(PY) -m testbed.cluster packages promtool
 	@$(BIN) pytest tests/chart tests/crds $(APISERVER_GOLDEN) -q
+
+console: venv ## The console on a real API server, with a real router and ledger, in a headless Chromium, too
+	@$(PY) -m testbed.cluster tools && $(PY) -m testbed.cluster packages chromium
+	@$(BIN) pytest -n 2 --dist worksteal tests/console -q
+
+console-picture: venv ## The picture in docs/console.md, anew, from a real run
+	@$(PY) -m testbed.cluster tools && $(PY) -m testbed.cluster packages chromium
+	@GENSET_PICTURES=$(CURDIR)/docs $(BIN) pytest tests/console/test_browser.py -q -k failover
 
 integration: venv ## Operator against a real kube-apiserver and etcd
 	@$(PY) -m testbed.cluster tools && $(PY) -m testbed.cluster tools --only kwok

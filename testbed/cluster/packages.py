@@ -25,8 +25,8 @@ NODE = (
 IMAGES = ("buildah", "debootstrap", "debian-archive-keyring", "ca-certificates")
 FRONT = ("nginx-light",)
 ARGOCD = ("redis-server", "git", "openssh-client")
-#: What some tests need and others skip without: a PostgreSQL for ledgers, promtool for alerts.
-OF_TESTS = {"postgresql": ("postgresql",), "promtool": ("prometheus",)}
+#: What some tests need and others skip without: a PostgreSQL for ledgers, promtool for alerts, a browser.
+OF_TESTS = {"postgresql": ("postgresql",), "promtool": ("prometheus",), "chromium": ("chromium-headless-shell",)}
 
 
 def missing(packages: Iterable[str]) -> list[str]:

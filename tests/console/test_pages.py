@@ -124,7 +124,7 @@ async def test_what_left_the_house_is_the_egress_record(running: Site) -> None:
 
 
 async def test_whatever_users_and_providers_write_is_text(running: Site) -> None:
-    """kubernetes/dashboard#1422, grafana CVE-2018-12099 and their like: names and messages that are markup."""
+    """kubernetes-retired/dashboard#1361, volcano-sh/dashboard#276: names, messages and queries that are markup."""
     client = await running.signed_in("law", "auditor")
     for path in (
         "/fleet",

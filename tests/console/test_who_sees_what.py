@@ -33,7 +33,8 @@ async def test_without_signing_in_there_is_nothing(running: Site) -> None:
 
 
 async def test_a_viewer_sees_his_namespace_and_nothing_of_others(running: Site) -> None:
-    """argo-cd CVE-2022-1025, headlamp#1236: whoever guesses another namespace's address gets what he would get for nothing."""
+    """A RoleBinding is enough, without any right in the whole cluster (kubernetes-sigs/headlamp#1195, #4249); and whoever guesses
+    another namespace's address gets what he would get for nothing."""
     client = await running.signed_in("plant", "viewer")
     fleet = (await client.get("/fleet")).text
     assert "vision" in fleet and "loading" not in fleet and "law/" not in fleet
@@ -67,12 +68,24 @@ async def test_somebody_without_any_right_is_told_what_to_do(running: Site) -> N
     assert "Needs somebody" not in (await client.get("/fleet")).text
 
 
-@pytest.mark.parametrize("token", ["", "abc", "a.b.c", "x" * 40_000, "sk-house"])
+async def test_no_token_is_in_the_log(running: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """kubernetes-retired/dashboard#3012."""
+    caplog.set_level("DEBUG")
+    token = await asyncio.to_thread(running.token, "law", "auditor")
+    async with httpx.AsyncClient(base_url=running.url) as client:
+        for shown in (token, f"{token}x"):
+            await client.post("/sign-in", data={"token": shown}, headers={"origin": running.url})
+    assert "law:auditor has signed in" in caplog.text
+    assert token[-40:] not in caplog.text and running.ledger.key_file.read_text().strip() not in caplog.text
+
+
+@pytest.mark.parametrize("token", ["", "        ", "abc", "a.b.c", "x" * 40_000, "sk-house"])
 async def test_what_is_no_token_opens_nothing(running: Site, token: str) -> None:
+    """Blanks among them: kubernetes-retired/dashboard#5447."""
     async with httpx.AsyncClient(base_url=running.url) as client:
         answer = await client.post("/sign-in", data={"token": token}, headers={"origin": running.url})
         assert answer.status_code in (400, 401) and not answer.cookies
-        assert token not in answer.text or not token or len(token) < 6, "a token is not shown again"
+        assert len(token.strip()) < 6 or token not in answer.text, "a token is not shown again"
 
 
 async def test_another_site_can_neither_sign_in_nor_out(running: Site) -> None:
@@ -93,6 +106,7 @@ async def test_another_site_can_neither_sign_in_nor_out(running: Site) -> None:
     ["https://evil.example", "//evil.example", "/\\evil.example", "/sign-out", "javascript:alert(1)", "/a\r\nx: y"],
 )
 async def test_signing_in_leads_nowhere_else(running: Site, to: str) -> None:
+    """payloadcms/payload#3165."""
     token = await asyncio.to_thread(running.token, "law", "auditor")
     async with httpx.AsyncClient(base_url=running.url) as client:
         answer = await client.post("/sign-in", data={"token": token, "to": to}, headers={"origin": running.url})
@@ -107,7 +121,7 @@ async def test_signing_in_leads_nowhere_else(running: Site, to: str) -> None:
 
 
 async def test_a_visit_ends_when_somebody_signs_out(running: Site) -> None:
-    """kubernetes/dashboard#4215, argo-cd#6048 and their like: a cookie that was kept opens nothing any more."""
+    """security-dashboards-plugin#966, rancher#7581: a cookie that was kept opens nothing any more."""
     client = await running.signed_in("law", "auditor")
     kept = dict(client.cookies)
     async with client.stream("GET", "/news") as news:
@@ -133,7 +147,7 @@ async def test_a_visit_ends_with_its_token(running: Site, monkeypatch: pytest.Mo
 
 
 async def test_open_pages_do_not_keep_a_visit_alive(running: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages that refresh themselves look like somebody who is there, and are not."""
+    """OpenSearch-Dashboards#6110: pages that refresh themselves look like somebody who is there, and are not."""
     monkeypatch.setattr(visits, "IDLE_SECONDS", 2.0)
     async with running_console(running):
         client = await running.signed_in("law", "auditor")

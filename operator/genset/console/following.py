@@ -89,11 +89,17 @@ class Followed:
             return
         self._known[key] = version
         metadata = {name: value for name, value in item["metadata"].items() if name not in _DROPPED}
-        self._changed(key, {**item, "metadata": metadata})
+        self._tell(key, {**item, "metadata": metadata})
 
     def _gone(self, key: Key) -> None:
         if self._known.pop(key, None) is not None:
-            self._changed(key, None)
+            self._tell(key, None)
+
+    def _tell(self, key: Key, item: Mapping[str, Any] | None) -> None:
+        try:
+            self._changed(key, item)
+        except Exception:  # one object that nobody can show must not take everybody's pages away
+            log.exception("%s %s/%s cannot be shown", self._kind.kind, *key)
 
 
 def _key(item: Mapping[str, Any]) -> Key:

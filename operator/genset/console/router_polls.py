@@ -151,7 +151,7 @@ def _routers(item: Mapping[str, Any], off_limits: OffLimits) -> Iterator[_Router
     if not policy or labels.get(SERVICE_LABEL) != f"{policy}{names.ROUTER_SUFFIX}":
         return
     for endpoint in item.get("endpoints") or ():
-        with contextlib.suppress(IndexError, TypeError, AttributeError):
+        with contextlib.suppress(LookupError, TypeError, AttributeError):
             address = str(endpoint["addresses"][0])
             pod = str((endpoint.get("targetRef") or {}).get("name") or address)
             problem = "its address is off limits" if off_limits.holds(address) else ""

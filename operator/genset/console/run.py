@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import socket
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 
@@ -24,7 +25,7 @@ from genset.kube.client import ApiServer, load_configuration
 from genset.kube.metrics import Metrics
 from genset.listening import listen
 from genset.off_limits import OffLimits
-from genset.stopping import Signals, until
+from genset.stopping import Signals
 
 log = logging.getLogger(__name__)
 
@@ -71,19 +72,10 @@ async def serve(options: ConsoleOptions, stop: asyncio.Event, listening: Callabl
         log.info("Listened on port %d", port)
         if listening is not None:
             listening(port)
-        looking = asyncio.create_task(_look(tower, visits), name="console-looks")
-        try:
-            await until(stop, server.serve(sockets), "console")
-        finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+        await _all(server, sockets, (tower.look_forever(), visits.review_forever()), stop)
     finally:
         await ledger.close()
         await api.close()
-
-
-async def _look(tower: Watchtower, visits: Visits) -> None:
-    await asyncio.gather(tower.look_forever(), visits.review_forever())
 
 
 class _Server(uvicorn.Server):
@@ -92,6 +84,21 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+async def _all(
+    server: _Server, sockets: list[socket.socket], work: Iterable[Coroutine[Any, Any, None]], stop: asyncio.Event
+) -> None:
+    """Serves and looks until the stop. If one of them ends, all do: pages of a console that does not look would be old, and look
+    live. Streams of pages are cut off after a moment; whoever has them open asks for them again."""
+    async with asyncio.TaskGroup() as tasks:
+        looking = [tasks.create_task(one) for one in work]
+        serving, stopping = tasks.create_task(server.serve(sockets)), tasks.create_task(stop.wait())
+        await asyncio.wait({serving, stopping, *looking}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
+        for one in (stopping, *looking):
+            one.cancel()
 
 
 def _config(console: Console) -> uvicorn.Config:
