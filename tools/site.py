@@ -103,11 +103,11 @@ def gather(folder: Path) -> None:
         _write(folder / "pages" / page.path, _COMMENT.sub("", page.text))
     for path in sorted({path for page in every for path in _beside(page)}):
         if path.is_file():
-            _write(folder / "pages" / path.relative_to(ROOT), path.read_text())
+            _copy(path, folder)
         elif not (path / "README.md").exists():
             _write(folder / "pages" / path.relative_to(ROOT) / "README.md", _listing(path))
             for file in _files(path):
-                _write(folder / "pages" / file.relative_to(ROOT), file.read_text())
+                _copy(file, folder)
     nav = _toml(navigation([page.path for page in every], _wanted()))
     (folder / "zensical.toml").write_text(CONFIGURATION.format(nav=nav))
 
@@ -132,6 +132,12 @@ def _listing(folder: Path) -> str:
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+def _copy(path: Path, folder: Path) -> None:
+    to = folder / "pages" / path.relative_to(ROOT)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, to)  # as it is: it may be a picture
 
 
 def build(folder: Path) -> Path:
