@@ -12,10 +12,8 @@ _KINDS = {"object": dict, "array": list, "string": str, "integer": int, "number"
 def misfits(value: Any, schema: Schema, path: str = "") -> Iterator[str]:
     """Yields what does not fit. A fragment may leave out what is required."""
     kind = schema.get("type")
-    if (
-        (kind in _KINDS
-        and not isinstance(value, _KINDS[kind]))
-        or (isinstance(value, bool) and kind in ("integer", "number"))
+    if (kind in _KINDS and not isinstance(value, _KINDS[kind])) or (
+        isinstance(value, bool) and kind in ("integer", "number")
     ):
         yield f"{path or '.'} is to be of type {kind}"
     elif "enum" in schema and value not in schema["enum"]:
