@@ -17,6 +17,7 @@ from genset import names
 from genset.api import meanings
 from genset.api.base import DNS_LABEL, DNS_SUBDOMAIN
 from genset.api.crd import definitions
+from genset.api.event_reasons import EVENTS
 
 HERE = Path(__file__).parent
 Schema = dict[str, Any]
@@ -40,9 +41,13 @@ def pages() -> dict[str, str]:
     """File name -> page."""
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined)
     template = environment.get_template("reference.md.j2")
+    events = environment.get_template("events.md.j2")
     return {
-        f"{d['spec']['names']['singular']}.md": template.render(_content(d)).rstrip() + "\n"
-        for d in definitions().values()
+        **{
+            f"{d['spec']['names']['singular']}.md": template.render(_content(d)).rstrip() + "\n"
+            for d in definitions().values()
+        },
+        "events.md": events.render(events=EVENTS, outages=meanings.ROUTE_POLICY_OUTAGES).rstrip() + "\n",
     }
 
 

@@ -119,15 +119,6 @@ class Reason(StrEnum):
     WAITS_ITS_TURN = "WaitsItsTurn"  # another one of the namespace takes the upgrade first
 
 
-class EventReason(StrEnum):
-    """Reasons of Events that tell of no condition."""
-
-    WOKEN = "Woken"  # autoscaling: a request came, min -> max replicas
-    SCALED = "Scaled"  # autoscaling: the load, or a schedule, changes the number of replicas
-    FIELD_OVERRULED = "FieldOverruled"  # a child's field does not become what is wanted of it; also of a RoutePolicy
-    PUT_TO_REST = "PutToRest"  # autoscaling: no request came for idleSeconds, max -> min replicas
-
-
 CpuFeature = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9_.]*$", max_length=32, examples=["AVX512F"])]
 DEFAULT_MEMORY = "4Gi"  # of a model that is not known yet
 

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from genset import kinds, names
 from genset.api import modeldeployment, routepolicy
 from genset.api.base import Condition
-from genset.api.modeldeployment import EventReason, Reason
+from genset.api.event_reasons import EventReason
+from genset.api.modeldeployment import Reason
 from genset.controllers.demand import DemandBook
 from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue

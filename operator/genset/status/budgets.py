@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal, InvalidOperation
 
 from genset.api.budgets import BudgetSpec
+from genset.api.event_reasons import EventReason
 from genset.api.routepolicy import Reason, RoutePolicy
 from genset.api.routepolicy_status import BudgetState, BudgetStatus
 from genset.contracts.router_admin import BudgetReport, ConfigReport
@@ -102,12 +103,12 @@ def events(old: Sequence[BudgetStatus], new: Sequence[BudgetStatus]) -> list[Eve
             continue
         told = f"Budget {one.name}: {one.spent} of {one.amount} {one.currency} are spent ({one.percent} %)"
         if one.state == BudgetState.SPENT:
-            found.append(("Warning", "BudgetSpent", f"{told}; it begins anew at {one.window_end}"))
+            found.append(("Warning", EventReason.BUDGET_SPENT, f"{told}; it begins anew at {one.window_end}"))
         elif one.state == BudgetState.WARNED:
             ahead = f"; {one.projected} {one.currency} if it goes on so until {one.window_end}" if one.projected else ""
-            found.append(("Warning", "BudgetNearlySpent", told + ahead))
+            found.append(("Warning", EventReason.BUDGET_NEARLY_SPENT, told + ahead))
         elif was is not None and was.state != BudgetState.OPEN:
-            found.append(("Normal", "BudgetOpen", f"{told}; its backends may be asked again"))
+            found.append(("Normal", EventReason.BUDGET_OPEN, f"{told}; its backends may be asked again"))
     return found
 
 

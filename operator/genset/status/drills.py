@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from genset.api.drills import Drill, DrillCounts, DrillImpact, DrillResult, DrillRunning, DrillStatus
+from genset.api.event_reasons import EventReason
 from genset.api.routepolicy import Reason, RoutePolicy
 from genset.continuity.drills.evidence import run_hash
 from genset.continuity.drills.judge import verdict as judged
@@ -141,9 +142,11 @@ def events(before: Iterable[DrillStatus], after: Iterable[DrillStatus]) -> list[
     for one in after:
         old = known.get(one.name)
         if one.missed is not None and (old is None or one.missed != old.missed):
-            told.append(("Warning", "DrillMissed", f"Drill {one.name} was due at {one.missed} and could not run"))
+            told.append(
+                ("Warning", EventReason.DRILL_MISSED, f"Drill {one.name} was due at {one.missed} and could not run")
+            )
         if one.running is not None and (old is None or old.running is None or old.running.id != one.running.id):
-            told.append(("Normal", "DrillBegan", f"Drill {one.name} began ({one.running.id})"))
+            told.append(("Normal", EventReason.DRILL_BEGAN, f"Drill {one.name} began ({one.running.id})"))
         if one.last is not None and (old is None or old.last is None or old.last.id != one.last.id):
             told.append(_told_end(one, one.last))
     return told
@@ -151,15 +154,19 @@ def events(before: Iterable[DrillStatus], after: Iterable[DrillStatus]) -> list[
 
 def _told_end(one: DrillStatus, run: DrillResult) -> Event:
     if run.outcome is DrillPhase.ABORTED:
-        return "Warning", "DrillAborted", f"Drill {one.name} was aborted: {run.message}"
+        return "Warning", EventReason.DRILL_ABORTED, f"Drill {one.name} was aborted: {run.message}"
     of = run.requests or DrillCounts()
     numbers = (
         f"answered again after {_words(run.rto_seconds)}, detected after {_words(run.detection_seconds)}, given back after "
         f"{_words(run.give_back_seconds)}; of {of.asked} requests {of.lost} lost, {of.cut} cut"
     )
     if run.outcome is DrillPhase.PASSED:
-        return "Normal", "DrillPassed", f"Drill {one.name} was passed: {numbers}"
-    return "Warning", "DrillMissedObjective", f"Drill {one.name} missed its objective: {run.message} ({numbers})"
+        return "Normal", EventReason.DRILL_PASSED, f"Drill {one.name} was passed: {numbers}"
+    return (
+        "Warning",
+        EventReason.DRILL_MISSED_OBJECTIVE,
+        f"Drill {one.name} missed its objective: {run.message} ({numbers})",
+    )
 
 
 def _words(value: float | None) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from genset.addresses import server_of
+from genset.api.event_reasons import EventReason
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy_status import Outage, OutageReason, OutageScope
 from genset.contracts.router_admin import ConfigReport, OutageReport
@@ -22,14 +23,14 @@ from genset.status.pod import PodView
 
 _CAUSES = {"auth": OutageReason.BACKEND_AUTH_FAILED, "model_not_found": OutageReason.BACKEND_MODEL_NOT_FOUND}
 _RESTORED = {
-    OutageReason.EGRESS_DOWN: "EgressRestored",
-    OutageReason.HOUSE_DOWN: "HouseRestored",
-    OutageReason.PROVIDER_SUSPENDED: "ProviderRestored",
-    OutageReason.BACKEND_AUTH_FAILED: "BackendRestored",
-    OutageReason.BACKEND_MODEL_NOT_FOUND: "BackendRestored",
-    OutageReason.MODEL_RETIRED: "BackendRestored",
-    OutageReason.NODE_DOWN: "NodeRestored",
-    OutageReason.LEDGER_AWAY: "LedgerRestored",
+    OutageReason.EGRESS_DOWN: EventReason.EGRESS_RESTORED,
+    OutageReason.HOUSE_DOWN: EventReason.HOUSE_RESTORED,
+    OutageReason.PROVIDER_SUSPENDED: EventReason.PROVIDER_RESTORED,
+    OutageReason.BACKEND_AUTH_FAILED: EventReason.BACKEND_RESTORED,
+    OutageReason.BACKEND_MODEL_NOT_FOUND: EventReason.BACKEND_RESTORED,
+    OutageReason.MODEL_RETIRED: EventReason.BACKEND_RESTORED,
+    OutageReason.NODE_DOWN: EventReason.NODE_RESTORED,
+    OutageReason.LEDGER_AWAY: EventReason.LEDGER_RESTORED,
 }
 _PROVIDER_HOSTS = {server_of(found.base_url).host for found in PROVIDERS.values() if found.base_url}
 _OF_A_BACKEND = (OutageScope.PROVIDER, OutageScope.BACKEND)

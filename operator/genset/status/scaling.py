@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from genset.api.autoscaling import ScalingReason, ScalingStatus
-from genset.api.modeldeployment import EventReason, ModelDeployment
+from genset.api.event_reasons import EventReason
+from genset.api.modeldeployment import ModelDeployment
 from genset.api.modeldeployment_status import ModelDeploymentStatus
 from genset.desired import autoscale
 from genset.desired.autoscale import ScalingDecision

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from genset.api import meanings, modeldeployment, routepolicy
+import genset
+from genset.api import event_reasons, meanings, modeldeployment, routepolicy
 
 FOLDER = Path(__file__).resolve().parents[3] / "docs" / "reference"
 
@@ -40,11 +42,32 @@ def test_committed_pages_are_what_the_types_say() -> None:
         (modeldeployment.Reason, meanings.MODEL_DEPLOYMENT_REASONS),
         (routepolicy.ConditionType, meanings.ROUTE_POLICY_CONDITIONS),
         (routepolicy.Reason, meanings.ROUTE_POLICY_REASONS),
+        (event_reasons.EventReason, event_reasons.EVENTS),
     ],
-    ids=["ModelDeployment conditions", "ModelDeployment reasons", "RoutePolicy conditions", "RoutePolicy reasons"],
+    ids=[
+        "ModelDeployment conditions",
+        "ModelDeployment reasons",
+        "RoutePolicy conditions",
+        "RoutePolicy reasons",
+        "Events",
+    ],
 )
 def test_every_constant_is_explained(constants: type[StrEnum], explained: Mapping[Any, Any]) -> None:
     assert list(constants) == list(explained), "a user would look this up in docs/reference and find nothing"
+
+
+def test_no_event_has_a_reason_of_its_own() -> None:
+    """A reason that is written where it is used stands on no page."""
+    folders = [Path(genset.__file__).parent / name for name in ("status", "controllers", "desired", "kube")]
+    literal = re.compile(r"""["'](?:Normal|Warning)["'],\s*["'](?!Normal|Warning)(\w+)["']""")
+    found = {
+        f"{path.name}: {reason}"
+        for folder in folders
+        for path in folder.rglob("*.py")
+        for reason in literal.findall(path.read_text())
+    }
+    assert found == set()
+    assert literal.findall('found.append(("Warning", "Surprise", told))') == ["Surprise"]
 
 
 @pytest.mark.parametrize(
