@@ -61,6 +61,7 @@ def docs() -> Files:
     pages = script("docs/reference/generate.py").pages()
     observability, limits = script("tools/observability.py"), script("tools/limits.py")
     command_line, shapes = script("tools/command_line.py"), script("tools/shapes.py")
+    chart_values = script("tools/chart_values.py")
     return {
         **{ROOT / "docs" / "reference" / name: text for name, text in pages.items()},
         observability.PAGE: observability.page(),
@@ -68,6 +69,7 @@ def docs() -> Files:
         limits.PAGE: limits.page(),
         shapes.PAGE: shapes.page(),
         command_line.PAGE: command_line.page(),
+        chart_values.PAGE: chart_values.page(),
     }
 
 
