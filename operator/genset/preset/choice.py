@@ -48,7 +48,7 @@ class Choice:
 
     entry: CatalogueEntry
     spot: Spot
-    cores: int
+    cores: float
     memory: int
     tokens_per_second: float
     accelerators: Accelerators | None = None
@@ -92,7 +92,7 @@ def _on_accelerators(entry: CatalogueEntry, preset: Preset, spots: Sequence[Spot
         for one in spot.node.accelerators:
             cores = min(_cores(preset, spot), CORES_WITH_ACCELERATOR)
             room = _memory(preset, spot)
-            if not (spot.opens_to(one) and one.count and one.memory >= needed and room >= memory and cores):
+            if not (spot.opens_to(one) and one.count and one.memory >= needed and room >= memory and cores > 0):
                 continue
             rate = speed.device_bandwidth(one.vendor, one.product)
             yield Choice(entry, spot, cores, memory, speed.tokens_per_second(read, rate, 0, 1), one)
@@ -102,13 +102,15 @@ def _on_cores(entry: CatalogueEntry, preset: Preset, spots: Sequence[Spot]) -> I
     needed, read = whole(entry.memory.cores), whole(entry.read_per_token)
     for spot in spots:
         cores = min(_cores(preset, spot), MOST_CORES)
-        if spot.is_open and cores and _memory(preset, spot) >= needed:
+        if spot.is_open and cores > 0 and _memory(preset, spot) >= needed:
             rate = speed.host_bandwidth(cores)
             yield Choice(entry, spot, cores, needed, speed.tokens_per_second(0, 1, read, rate))
 
 
-def _cores(preset: Preset, spot: Spot) -> int:
-    return int(min(spot.node.cpu * preset.share / 100, spot.node.cpu - ROUTERS_CORES))
+def _cores(preset: Preset, spot: Spot) -> float:
+    """Returns the cores that a model may ask for there: whole ones, or else quarters of one; 0 or less: none."""
+    cores = min(spot.node.cpu * preset.share / 100, spot.node.cpu - ROUTERS_CORES)
+    return int(cores) if cores >= 1 else int(cores * 4) / 4
 
 
 def _memory(preset: Preset, spot: Spot) -> int:

@@ -19,7 +19,7 @@ _WAKING_SECONDS = 600  # that a request waits for a model at rest: to read a lar
 def model_deployment(preset: Preset, choice: Choice) -> Object:
     """Returns the ModelDeployment of a choice."""
     entry = choice.entry
-    resources: Object = {"cpu": str(choice.cores), "memory": f"{-(-choice.memory // MIB)}Mi"}
+    resources: Object = {"cpu": f"{choice.cores:g}", "memory": f"{-(-choice.memory // MIB)}Mi"}
     if choice.accelerators is not None:
         resources["accelerator"] = _accelerator(choice.accelerators, str(entry.memory.accelerator))
     spec: Object = {

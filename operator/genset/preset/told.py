@@ -18,7 +18,9 @@ def chosen(preset: Preset, choice: Choice) -> str:
     """Says which model it is, why, and what it costs to hold."""
     entry, device, node = choice.entry, choice.accelerators, choice.spot.node.name
     cores = (
-        f"{choice.cores} cores" if device is None else f"one {device.product or device.vendor} and {choice.cores} cores"
+        f"{choice.cores:g} cores"
+        if device is None
+        else f"one {device.product or device.vendor} and {choice.cores:g} cores"
     )
     rest = f"while it is awake, and {entry.download or 'none'} of disk at rest"
     return (

@@ -32,9 +32,9 @@ def device_bandwidth(vendor: str, product: str) -> int:
     return next((speed for part, speed in _PRODUCTS if part in name), _UNKNOWN.get(vendor, 400)) * GB
 
 
-def host_bandwidth(cores: int) -> int:
-    """Returns the bytes per second that so many cores read."""
-    return min(max(1, cores) * CORE_GBS, SOCKET_GBS) * GB
+def host_bandwidth(cores: float) -> int:
+    """Returns the bytes per second that so many cores read; part of one reads as long as it runs."""
+    return int(min(max(0.25, cores) * CORE_GBS, SOCKET_GBS) * GB)
 
 
 def tokens_per_second(device_bytes: int, device_rate: int, host_bytes: int, host_rate: int) -> float:

@@ -59,6 +59,15 @@ def test_what_is_chosen(spots: list[Spot], name: str | None) -> None:
         assert lacking(preset(), spots, ())
 
 
+def test_a_model_that_is_small_enough_stands_on_part_of_a_core() -> None:
+    """A node of two cores has one and a half left, and a core of it is the routers'."""
+    tiny = {**catalogue()["models"][-1], "readPerToken": "1M"}
+    found = choose(preset(catalogue=[tiny], share=100), [spot(1.6, 8)], ())
+    assert found is not None and found.cores == 0.5
+    assert resources.model_deployment(preset(), found)["spec"]["resources"]["cpu"] == "0.5"
+    assert choose(preset(catalogue=[tiny], share=100), [spot(1.2, 8)], ()) is None, "the routers' core is not shared"
+
+
 def test_accelerators_are_taken_only_if_they_may_be_and_are_free() -> None:
     node = [spot(8, 32, H100)]
     found = choose(preset(), node, ())
