@@ -30,6 +30,7 @@ class Answer:
     backend: str
     attempts: str
     problem: str  # "" when the answer was whole
+    drill: str = ""  # whose way it took
 
     @property
     def seconds_to_first_byte(self) -> float:
@@ -143,6 +144,7 @@ async def ask(
         backend=reading.headers.get("x-genset-backend", ""),
         attempts=reading.headers.get("x-genset-attempts", ""),
         problem=reading.problem or fault(reading.text, tokens),
+        drill=reading.headers.get("x-genset-drill", ""),
     )
 
 
