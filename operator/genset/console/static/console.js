@@ -102,7 +102,7 @@
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line") }, ticks: { stroke: colour("--line") } };
     held.plot = new uPlot({
       width: figure.clientWidth - 16 || 600, height: 240, series: [{ label: "Time (UTC)", value: (_, at) => at === null ? "–" : clock(at) }, ...series],
-      axes: [{ ...axis, values: (_, at) => at.map((one) => clock(one).slice(0, 5)) }, { ...axis, label: "answers in 10 s", labelSize: 18, size: 44 }],
+      axes: [{ ...axis, values: (_, at, __, ___, step) => at.map((one) => clock(one).slice(0, step < 60 ? 8 : 5)) }, { ...axis, label: "answers in 10 s", labelSize: 18, size: 44 }],
       scales: { x: { time: true, auto: false, range: () => { const { min, max } = range(held.told); return [min, max]; } }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] } },
       hooks: { draw: [marks(() => held.told)] },
     }, stacked(told), figure);
