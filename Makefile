@@ -7,6 +7,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/genset
 VENV := $(CACHE)/venv/$(shell cat pyproject.toml requirements.lock 2>/dev/null | sha256sum | cut -c1-12)
 PY := $(VENV)/bin/python
 BIN := PATH="$(VENV)/bin:$$PATH"
+FAILED := $(CACHE)/failed/$(subst /,_,$(CURDIR))
 COMPILED := $(CACHE)/compiled/$(shell cat tools/compiled.py $$(find operator/genset -name '*.py' | sort) | sha256sum | cut -c1-12)
 MESH := e2e/scenarios/test_mesh.py
 ROUTER_TESTS := tests/unit/router tests/router
@@ -35,24 +36,27 @@ demo-down: venv ## Ends what the demo started
 	@$(PY) -m e2e.demo down
 
 test: lint ## Everything, as CI runs it: three lanes side by side, each part told when it has ended
+	@mkdir -p $(dir $(FAILED)) && rm -f $(FAILED)
 	@$(MAKE) --no-print-directory -j3 --output-sync=line lane-scenarios lane-code lane-cluster
+	@! test -s $(FAILED) || { echo "Failed: $$(xargs < $(FAILED))" >&2; exit 1; }
 	@echo "All checks passed"
 
+# Each step of a lane runs whatever became of the one before, so that one run tells all that is wrong.
 # Scenarios mostly wait, and measure how long things take: the other lanes give way to them.
 lane-scenarios:
 	@echo "Lane of the scenarios: the image, then a real one-node cluster (about 30 minutes)"
-	@$(MAKE) --no-print-directory e2e
+	@$(MAKE) --no-print-directory e2e || echo e2e >> $(FAILED)
 
 lane-code:
 	@echo "Lane of the code: unit tests, the compiled router, the console (about 30 minutes)"
-	@nice -n 10 $(MAKE) --no-print-directory unit-rest
-	@nice -n 10 $(MAKE) --no-print-directory compiled
-	@nice -n 10 $(MAKE) --no-print-directory console
+	@nice -n 10 $(MAKE) --no-print-directory unit-rest || echo unit >> $(FAILED)
+	@nice -n 10 $(MAKE) --no-print-directory compiled || echo compiled >> $(FAILED)
+	@nice -n 10 $(MAKE) --no-print-directory console || echo console >> $(FAILED)
 
 lane-cluster:
 	@echo "Lane of the cluster: charts and CRDs, then the operator on a real API server (about 30 minutes)"
-	@nice -n 10 $(MAKE) --no-print-directory charts
-	@nice -n 10 $(MAKE) --no-print-directory integration
+	@nice -n 10 $(MAKE) --no-print-directory charts || echo charts >> $(FAILED)
+	@nice -n 10 $(MAKE) --no-print-directory integration || echo integration >> $(FAILED)
 
 fmt: venv ## Formats the source and mends what can be mended without a decision
 	@$(BIN) ruff check --fix . ; $(BIN) ruff format .

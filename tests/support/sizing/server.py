@@ -17,7 +17,7 @@ from testbed.cluster.store import cache_root
 from testbed.images import host_llama_server
 
 MIB = 2**20
-START_SECONDS = 60.0
+START_SECONDS = 240.0
 
 
 def is_there() -> bool:
