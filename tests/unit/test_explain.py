@@ -154,7 +154,7 @@ def test_words_for_people(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(POLICY))
     given = ["explain", "-f", str(tmp_path / "p.yaml"), "--request", "-", "--key-of", "lab"]
     done = CliRunner().invoke(main, given, input=json.dumps(prompt(2000)))
-    assert "candidate   cloud (tier 1, cloud)" in done.output and "left out    house: its context" in done.output
+    assert "candidate   cloud (tier 2, cloud)" in done.output and "left out    house: its context" in done.output
 
 
 @pytest.mark.parametrize(

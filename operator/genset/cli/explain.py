@@ -94,7 +94,7 @@ def _text(found: Any) -> str:
     ]
     for step in found.candidates:
         place = "house" if step.kind == "local" else "cloud"
-        lines.append(f"candidate   {step.backend} (tier {step.tier}, {place})")
+        lines.append(f"candidate   {step.backend} (tier {step.tier + 1}, {place})")
     for one in found.left_out:
         lines.append(f"left out    {one.backend or f'route {one.route}'}: {one.why}")
     for name, way in found.budgets.items():
