@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import click
 
 from e2e import story
+from e2e.demo import chapters
 from e2e.demo.printing import Printer
 from e2e.load import Load
 from e2e.world import World
@@ -73,6 +74,8 @@ async def play(world: World, printer: Printer) -> None:
     await _house_answers(world, printer)
     await _house_dies_and_returns(world, printer)
     await _cloud_dies(world, printer)
+    for chapter in (chapters.prepared, chapters.drilled, chapters.refused, chapters.paid):
+        chapter(world, printer)
 
 
 async def _resources_become_ready(world: World, printer: Printer) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from genset import kinds
 from testbed.cluster.controlplane import ControlPlane
@@ -39,7 +40,7 @@ async def running(plane: ControlPlane, folder: Path, *worlds: World) -> AsyncIte
 async def serves(world: World, name: str) -> None:
     """A new resource is reconciled."""
     await world.apply(samples.model_deployment(world.namespace, name))
-    await world.until_condition(kinds.MODEL_DEPLOYMENT, name, "Accepted", "True", seconds=60)
+    await world.until_condition(kinds.MODEL_DEPLOYMENT, name, "Accepted", "True", seconds=150)
 
 
 async def bindings(plane: ControlPlane) -> list[dict[str, Any]]:
@@ -72,6 +73,7 @@ async def get(world: World, process: Process, place: int, path: str, what: str, 
         await world.until(what, told, seconds=40)
 
 
+@pytest.mark.timeout(600)
 async def test_an_operator_outlives_all_that_it_needs(tmp_path: Path) -> None:
     with ControlPlane(tmp_path / "plane") as plane:
         prepare(plane)
