@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from genset.api import routepolicy
-from genset.api.modeldeployment import ConditionType, EventReason, Reason
+from genset.api.event_reasons import EventReason
+from genset.api.modeldeployment import ConditionType, Reason
 from genset.api.routepolicy_status import OutageScope
 from genset.kube.metrics import Metrics
 from tests.chart.conftest import ROOT, Object, one, render
