@@ -45,7 +45,10 @@ def deployment(*starts: int, **more: object) -> Object:
         on_disk("counting"),
         engine="vllm",
         adapters=[{"name": name, "source": on_disk(f"tunes/{name}")} for name in names],
-        resources={"cpu": "1", "memory": "4Gi"},
+        resources={
+            "cpu": "600m",
+            "memory": "4Gi",
+        },  # two of them stand on a node of two cores while one follows the other
         rollout={"drainSeconds": 60, "startupSeconds": 600},
         vllm={
             "dtype": "float32",
