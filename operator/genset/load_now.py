@@ -1,6 +1,6 @@
 """What routers do now is told by two readings of their metrics, a few seconds apart. Pure.
 
-MetricsReading is tolerant: a router of another release may lack a metric, which counts as nothing told.
+Reading is tolerant: a router of another release may lack a metric, which counts as nothing told.
 """
 
 from __future__ import annotations
@@ -13,20 +13,12 @@ from typing import Final
 from prometheus_client.parser import text_string_to_metric_families
 
 from genset.columns import aligned
+from genset.histograms import quantile
 
 SCHEMA: Final = "genset.dev/top/v1"  # of the JSON: fields are added, never changed
 _HEADS: Final = (
-    "NAMESPACE",
-    "POLICY",
-    "BACKEND",
-    "STATE",
-    "ANSWERS/S",
-    "TOKENS/S",
-    "FIRST TOKEN",
-    "FAILED/S",
-    "WAITING",
-    "IN FLIGHT",
-)
+    "NAMESPACE", "POLICY", "BACKEND", "STATE", "ANSWERS/S", "TOKENS/S", "FIRST TOKEN", "FAILED/S", "WAITING", "IN FLIGHT",
+)  # fmt: skip
 _STATES: Final = {0.0: "closed", 1.0: "half-open", 2.0: "open"}
 _NOTHING: Final = "-"
 
@@ -95,7 +87,7 @@ def between(earlier: Iterable[MetricsReading], later: Iterable[MetricsReading]) 
         (load for key, load in loads.items() if key[2]), key=lambda one: (one.namespace, one.policy, one.backend)
     )
     for load in found:
-        load.firstToken = _median(load.buckets)
+        load.firstToken = quantile(load.buckets, 0.5)
         if (whole := loads.pop((load.namespace, load.policy, ""), None)) is not None:
             load.inFlight = whole.inFlight
     return found
@@ -118,9 +110,8 @@ def _add(
         elif metric == "genset_router_in_flight":
             load.inFlight = (load.inFlight or 0.0) + value
         elif then is not None:
-            grown = max(
-                value - then.get((metric, backend, apart), 0.0), 0.0
-            )  # a router that began anew counts from nothing
+            # A router that began anew counts from nothing.
+            grown = max(value - then.get((metric, backend, apart), 0.0), 0.0)
             if metric == "genset_router_first_token_seconds_bucket":
                 load.buckets[float(apart)] = load.buckets.get(float(apart), 0.0) + grown
             elif metric == "genset_router_tokens_total":
@@ -129,21 +120,6 @@ def _add(
                 load.answers += grown / seconds
             else:
                 load.failed += grown / seconds
-
-
-def _median(buckets: Mapping[float, float]) -> float | None:
-    """Returns the median of a histogram, whose buckets are cumulative, by a straight line inside of the bucket that has it."""
-    bounds = sorted(buckets)
-    if not bounds or not (half := buckets[bounds[-1]] / 2):
-        return None
-    low, below = 0.0, 0.0
-    for bound in bounds:
-        if buckets[bound] >= half:
-            if bound == float("inf"):
-                return low
-            return low + (bound - low) * (half - below) / (buckets[bound] - below)
-        low, below = bound, buckets[bound]
-    return None
 
 
 def screen(loads: Sequence[BackendRates]) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 
 from genset import names
-from genset.kubectl import KubectlError, kubectl, lines_of
+from genset.kubectl import KubectlError, lines_of
+from genset.router_pods import router_pods
 
 _MISSING = "logs stand in the cluster: install kubectl, or give -f FILE"
 
@@ -22,16 +22,10 @@ def from_cluster(
 
     A router whose log cannot be read is named by `warn`, and passed over. Raises LogsError if there are none.
     """
-    label = names.LABEL_ROUTE_POLICY + (f"={policy}" if policy else "")
-    selector = f"{label},{names.LABEL_COMPONENT}={names.COMPONENT_ROUTER}"
     try:
-        listed = kubectl(
-            "-n", namespace, "get", "pods", "-l", selector, "-o", "json",
-            missing=_MISSING, what="kubectl get pods", context=context,
-        )  # fmt: skip
+        pods = router_pods(namespace, policy, missing=_MISSING, context=context)
     except KubectlError as problem:
         raise LogsError(str(problem)) from problem
-    pods = json.loads(listed)["items"]
     if not pods:
         whose = f"RoutePolicy {policy}" if policy else "any RoutePolicy"
         raise LogsError(

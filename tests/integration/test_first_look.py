@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from genset import kinds
-from genset.cli import doctor, status
+from genset.cli import doctor, status, top
 from testbed.cluster import tools
 from tests.support.integration.samples import model_deployment
 from tests.support.integration.world import World
@@ -41,6 +41,14 @@ async def test_a_model_that_does_not_serve_yet_is_on_the_screen(world: World, as
     assert code == 1 and [one["name"] for one in told["models"]] == ["small"] and told["serves"] is False
     code, shown = await asked(status.command, "-n", "nobody-has-this")
     assert code == 0 and "genset plan" in shown
+
+
+@pytest.mark.parametrize("where", [(), ("-n", "nobody-has-this")], ids=["everywhere", "one namespace"])
+async def test_where_no_router_runs_nothing_is_shown(
+    world: World, as_administrator: None, where: tuple[str, ...]
+) -> None:
+    code, shown = await asked(top.command, "--once", "--interval", "0.5", *where)
+    assert code == 0 and "No router runs" in shown, shown
 
 
 async def test_definitions_that_were_applied_are_those_of_this_command(world: World, as_administrator: None) -> None:

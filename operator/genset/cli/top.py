@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -62,14 +61,9 @@ def _read(context: str | None, namespace: str | None, policy: str | None) -> lis
     """Reads all routers once. One that cannot be read is named, and left out. Raises KubectlError."""
     from genset import load_now, names
     from genset.kubectl import KubectlError, kubectl
+    from genset.router_pods import is_running, router_pods
 
-    label = names.LABEL_ROUTE_POLICY + (f"={policy}" if policy else "")
-    where = ("-n", namespace) if namespace else ("--all-namespaces",)
-    selector = f"{label},{names.LABEL_COMPONENT}={names.COMPONENT_ROUTER}"
-    listed = kubectl(
-        "get", "pods", *where, "-l", selector, "-o", "json", missing=_MISSING, what="kubectl get pods", context=context
-    )
-    running = [pod for pod in json.loads(listed)["items"] if (pod.get("status") or {}).get("phase") == "Running"]
+    running = filter(is_running, router_pods(namespace, policy, missing=_MISSING, context=context))
 
     def read(pod: dict[str, Any]) -> load_now.MetricsReading | None:
         meta = pod["metadata"]

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from genset.console.numbers import FailoverKey, RouterNumbers, quantile
+from genset.console.numbers import FailoverKey, RouterNumbers
+from genset.histograms import quantile
 
 SAMPLE_SECONDS: Final = 10.0
 SAMPLES: Final = 180  # half an hour

@@ -66,23 +66,3 @@ def _lines(page: bytes) -> Iterator[tuple[bytes, Mapping[str, str], float]]:
 
 def _plain(value: bytes) -> str:
     return value.decode().replace("\\n", "\n").replace('\\"', '"').replace("\\\\", "\\")
-
-
-def quantile(counts: Mapping[float, float], share: float) -> float | None:
-    """Returns below which time this share of answers began, from cumulative counts by bound; None without any.
-
-    Inside a bucket it is taken as evenly spread, as Prometheus does; beyond the last bound it is that bound.
-    """
-    bounds = sorted(counts)
-    total = counts[bounds[-1]] if bounds else 0.0
-    if total <= 0:
-        return None
-    rank, below, low = share * total, 0.0, 0.0
-    for bound in bounds:
-        if counts[bound] >= rank:
-            if bound == float("inf"):
-                return low
-            inside = counts[bound] - below
-            return low + (bound - low) * ((rank - below) / inside if inside else 1.0)
-        below, low = counts[bound], bound
-    return low

@@ -12,8 +12,10 @@ import httpx
 from genset import names
 from genset.contracts.usage import EGRESS_PATH, PREFIX, SUFFIX, EgressReading
 from genset.kubectl import KubectlError, kubectl
+from genset.router_pods import is_running, router_pods
 
 TIMEOUT_SECONDS = 60
+_MISSING = "a cluster is read with kubectl: install it, or give -f SPOOL or --admin URL"
 
 
 class UsageError(Exception):
@@ -54,10 +56,11 @@ def from_admin(url: str) -> EgressReading:
 
 def from_cluster(context: str | None, namespace: str, policy: str | None) -> EgressReading:
     """Reads the spools of all running routers of a namespace, or of one policy's. Raises UsageError."""
-    label = names.LABEL_ROUTE_POLICY + (f"={policy}" if policy else "")
-    selector = f"{label},{names.LABEL_COMPONENT}={names.COMPONENT_ROUTER}"
-    pods = json.loads(_kubectl(context, "-n", namespace, "get", "pods", "-l", selector, "-o", "json"))["items"]
-    running = [pod["metadata"]["name"] for pod in pods if pod.get("status", {}).get("phase") == "Running"]
+    try:
+        pods = router_pods(namespace, policy, missing=_MISSING, context=context, seconds=2 * TIMEOUT_SECONDS)
+    except KubectlError as problem:
+        raise UsageError(str(problem)) from problem
+    running = [pod["metadata"]["name"] for pod in pods if is_running(pod)]
     if not running:
         whose = f"RoutePolicy {policy}" if policy else "any RoutePolicy"
         raise UsageError(
@@ -78,8 +81,7 @@ def _segments(listed: Any) -> Iterator[str]:
 
 
 def _kubectl(context: str | None, *arguments: str) -> bytes:
-    missing = "a cluster is read with kubectl: install it, or give -f SPOOL or --admin URL"
-    return asked_kubectl(context, *arguments, missing=missing)
+    return asked_kubectl(context, *arguments, missing=_MISSING)
 
 
 def asked_kubectl(context: str | None, *arguments: str, missing: str) -> bytes:

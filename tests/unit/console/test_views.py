@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from genset.console import continuity, fleet, guards, heard, history, numbers, paging, request_trail, routes, words
 from genset.console.heard import Heard, HeardRouter
 from genset.contracts.router_state import RouterState
+from genset.histograms import quantile
 
 
 def everybody(_: str) -> bool:
@@ -149,7 +150,7 @@ def test_a_page_of_a_million_lines_is_read_in_part() -> None:
 @pytest.mark.parametrize(("share", "seconds"), [(0.5, 0.1), (0.99, 0.98), (1.0, 1.0)])
 def test_waits_are_read_from_buckets(share: float, seconds: float) -> None:
     counts = {0.1: 50.0, 1.0: 100.0, float("inf"): 100.0}
-    assert numbers.quantile(counts, share) == pytest.approx(seconds, abs=0.01)
+    assert quantile(counts, share) == pytest.approx(seconds, abs=0.01)
 
 
 @pytest.mark.parametrize("given", ["a/b", "x" * 128, "00f1-7", "a=b@c"])
