@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from e2e import story
 from e2e.demo.printing import Printer
+from e2e.typed import shell
 from e2e.world import World
 
 DRILL = {
@@ -98,10 +98,8 @@ def paid(world: World, printer: Printer) -> None:
 
 def genset(world: World, *arguments: str, fails: tuple[int, ...] = (0,)) -> str:
     """Returns what the command prints. Raises RuntimeError if it ends with another status than those of `fails`."""
-    house = world.house
-    path = f"{Path(house.kubectl_binary).parent}:{os.environ['PATH']}"
-    env = {**os.environ, "KUBECONFIG": str(house.kubeconfig), "PATH": path}
-    command = [sys.executable, "-m", "genset", *arguments, "--context", house.context]
+    env = {**os.environ, **shell(world.house)}
+    command = [sys.executable, "-m", "genset", *arguments, "--context", world.house.context]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=180, check=False)
     if done.returncode not in fails:
         raise RuntimeError(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from e2e import story
+from e2e.typed import typed
 from e2e.world import World
 from genset.cli import chat, logs, status, top
 from testbed.house import House
@@ -20,8 +19,7 @@ pytestmark = pytest.mark.timeout(180)
 
 
 def run(house: House, command: click.Command, *arguments: str) -> Result:
-    env = {"KUBECONFIG": str(house.kubeconfig), "PATH": f"{Path(house.kubectl_binary).parent}:{os.environ['PATH']}"}
-    return CliRunner().invoke(command, ["--context", house.context, "-n", story.NAMESPACE, *arguments], env=env)
+    return typed(house, command, "--context", house.context, "-n", story.NAMESPACE, *arguments)
 
 
 def test_an_answer_its_trail_and_the_fleet(world: World) -> None:

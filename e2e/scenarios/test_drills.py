@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from e2e import story
 from e2e.load import Answer, Load
+from e2e.policies import served
+from e2e.typed import typed
 from e2e.world import World, until
 from genset.cli.drill import command as drill
 from testbed.house import OPERATOR_NAMESPACE, House
@@ -22,7 +23,6 @@ from testbed.resources import route_policy
 
 pytestmark = [pytest.mark.timeout(420), pytest.mark.needs_embedded_cluster]
 POLICY = "drilled"
-ROUTER_PODS = f"genset.dev/routepolicy={POLICY}"
 MODELS = {"Cloud": "count-cloud", "House": "count-house"}  # the model whose route asks this side first
 FIRST_TOKEN_SECONDS = 3  # which is what a slow backend costs until it is passed over
 LOOK_SECONDS = 0.05  # a router looks at its drill every 20 ms, and a client on a busy machine is as late
@@ -47,7 +47,6 @@ DRILLS = [
 @asynccontextmanager
 async def drilled(world: World) -> AsyncIterator[str]:
     """A policy with a route for each side; its router's URL."""
-    house = world.house
     frontier = next(b for b in world.sample("RoutePolicy", story.POLICY)["spec"]["backends"] if b["name"] == "frontier")
     backends = [frontier, {"name": "house", "deployment": {"name": story.DEPLOYMENT}}]
     made = route_policy(story.NAMESPACE, POLICY, backends, continuity={"allowLiveDrills": True}, drills=DRILLS)
@@ -61,19 +60,13 @@ async def drilled(world: World) -> AsyncIterator[str]:
         }
         for (side, model), order in zip(MODELS.items(), (("frontier", "house"), ("house", "frontier")), strict=True)
     ]
-    house.apply(made)
-    try:
-        await asyncio.to_thread(house.until, "rp", story.NAMESPACE, POLICY, "Ready", seconds=90)
-        yield world.service_url(story.NAMESPACE, f"{POLICY}-router") + "/v1"
-    finally:
-        house.kubectl("-n", story.NAMESPACE, "delete", "rp", POLICY, "--wait=true")
-        await until(lambda: not house.list("pods", story.NAMESPACE, ROUTER_PODS), "the end of its routers", seconds=60)
+    async with served(world, made) as url:
+        yield url
 
 
 def genset_drill(house: House, *arguments: str) -> tuple[int, str]:
     """Runs the command as somebody at a terminal does. Returns its exit status and what it has said."""
-    tools = Path(house.kubectl_binary).parent
-    done = CliRunner().invoke(drill, arguments, env={"KUBECONFIG": str(house.kubeconfig), "PATH": f"{tools}:/usr/bin"})
+    done = typed(house, drill, *arguments)
     return done.exit_code, done.output
 
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from click.testing import CliRunner
 
 from e2e import story
 from e2e.scenarios.conftest import LEDGER, take_ledger_away
+from e2e.typed import typed
 from genset import names
 from genset.cli.egress import command as egress
 from genset.cli.usage import command as usage
@@ -26,9 +24,7 @@ PROBE = "import socket; socket.create_connection(('%s', 8090), 3); print('reache
 
 
 def run(house: House, command: Any, *arguments: str) -> str:
-    folder = Path(house.kubectl_binary).parent
-    env = {"KUBECONFIG": str(house.kubeconfig), "PATH": f"{folder}:{os.environ['PATH']}"}
-    done = CliRunner().invoke(command, ["--context", house.context, *arguments], env=env)
+    done = typed(house, command, "--context", house.context, *arguments)
     assert done.exit_code == 0, done.output
     return done.stdout
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from e2e import story
+from e2e.policies import served
 from e2e.world import World, until
 from testbed.cluster.node import NODE_NAME
 from testbed.house import House
@@ -51,7 +52,6 @@ async def policy(
     world: World, *, dead: bool = True, routers: int = 1, spec: Object | None = None, **cloud: Any
 ) -> AsyncIterator[str]:
     """A policy that asks the cloud first, at two hosts of which one is never there (`dead`), then the house; its router's URL."""
-    house = world.house
     frontier = next(b for b in world.sample("RoutePolicy", story.POLICY)["spec"]["backends"] if b["name"] == "frontier")
     backends = [
         {**frontier, "cloud": {**frontier["cloud"], **cloud}},
@@ -60,14 +60,8 @@ async def policy(
     ]
     made = route_policy(story.NAMESPACE, POLICY, backends, *(str(one["name"]) for one in backends), **(spec or {}))
     made["spec"]["router"]["replicas"] = routers
-    house.apply(made)
-    try:
-        await asyncio.to_thread(house.until, "rp", story.NAMESPACE, POLICY, "Ready", seconds=90)
-        yield world.service_url(story.NAMESPACE, f"{POLICY}-router") + "/v1"
-    finally:
-        house.kubectl("-n", story.NAMESPACE, "delete", "rp", POLICY, "--wait=true")
-        # The next policy's Service would select routers of this one, and where they end lose a connection for half a minute.
-        await until(lambda: not house.list("pods", story.NAMESPACE, ROUTER_PODS), "the end of its routers", seconds=60)
+    async with served(world, made) as url:
+        yield url
 
 
 async def answered_by(url: str, backend: str, seconds: float = 40) -> None:

@@ -17,9 +17,9 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from click.testing import CliRunner
 
 from e2e import story
+from e2e.typed import typed
 from e2e.world import World, until
 from genset import names
 from genset.cli.egress import command as egress
@@ -199,17 +199,10 @@ class Recorded:
 
     def read(self) -> list[dict[str, Any]]:
         """Returns what `genset egress -n NAMESPACE POLICY -o json` prints."""
-        done = CliRunner().invoke(
-            egress, ["-n", story.NAMESPACE, "recorded", "--since", "1h", "-o", "json"], env=shell(self.world.house)
-        )
+        asked = ("-n", story.NAMESPACE, "recorded", "--since", "1h", "-o", "json")
+        done = typed(self.world.house, egress, *asked)
         assert done.exit_code == 0, done.output
         return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def shell(house: House) -> dict[str, str]:
-    """The environment of who types commands for this cluster."""
-    folder = str(Path(house.kubectl_binary).parent)
-    return {"KUBECONFIG": str(house.kubeconfig), "PATH": f"{folder}:{os.environ['PATH']}"}
 
 
 @contextlib.asynccontextmanager
@@ -353,7 +346,7 @@ def restarts(pod: Object) -> int:
 
 
 def keys(house: House, *arguments: str) -> str:
-    done = CliRunner().invoke(key, list(arguments), env=shell(house))
+    done = typed(house, key, *arguments)
     assert done.exit_code == 0, done.output
     return str(done.stdout)
 
